@@ -1,0 +1,54 @@
+"""``globalpool explain``."""
+
+import math
+from pathlib import Path
+
+from globalpool.cli.names import classes_named, model_named
+from globalpool.cli.options import ExplainOptions
+from globalpool.data import photographs
+from globalpool.report import Explanation, explain
+
+
+def run(pictures: list[str], options: ExplainOptions) -> int:
+    """Explain the pictures and print the table; 1 when none could be read."""
+    classifier = model_named(options.model)
+    trained = None if classifier.input_spec is None else classifier.input_spec.size
+    size = trained if options.size is None else None if options.size == "native" else options.size
+    explanation = explain(
+        classifier,
+        [Path(picture) for picture in pictures] or photographs(),
+        options.out,
+        classes=classes_named(options.classes, classifier.labels),
+        size=size,
+        overwrite=options.overwrite,
+    )
+    print_table(explanation)
+    return 0 if explanation.predictions else 1
+
+
+def print_table(explanation: Explanation) -> None:
+    """The predictions, the proof and where everything lies."""
+    names = [Path(row.path).name for row in explanation.predictions]
+    wide = max([len(name) for name in names] + [7])
+    label = max([len(row.label) for row in explanation.predictions] + [5])
+    head = f"{'picture':{wide}}  {'class':{label}}  {'p':>5}  {'logit':>7}"
+    print(f"{head} = {'for':>7} {'against':>8} {'offset':>7}   residual")
+    for name, row in zip(names, explanation.predictions, strict=True):
+        print(
+            f"{name if row.rank == 1 else '':{wide}}  {row.label:{label}}  {row.probability:5.3f}  "
+            f"{row.centered_logit:+7.3f} = {row.evidence_for:+7.3f} {row.evidence_against:+8.3f} {row.offset:+7.3f}   "
+            f"{row.residual:.1e}"
+        )
+    share = explanation.offset_share
+    print()
+    print("logit, for, against and offset are compared with the mean of all classes")
+    print(f"evidence: {explanation.kind or 'none'}; largest residual {explanation.residual:.1e} logits")
+    if not math.isnan(share):
+        print(f"offset: {100 * share:.1f} % of the logits' variation between pictures")
+    for _, reason in explanation.errors[:10]:
+        print(f"not read: {reason}")
+    if len(explanation.errors) > 10:
+        print(f"not read: {len(explanation.errors) - 10} more, see errors.csv")
+    if explanation.passed_over:
+        print(f"passed over: {explanation.passed_over} files without a picture's suffix")
+    print(f"report: {explanation.out / 'index.html'}")

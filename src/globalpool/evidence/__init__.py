@@ -1,0 +1,18 @@
+"""What each position gave each logit."""
+
+from globalpool.evidence.account import account, check_width
+from globalpool.evidence.choose import Classes
+from globalpool.evidence.record import Evidence, Kind, offset_share
+from globalpool.evidence.tails import AffineMap, affine_map, is_affine
+
+__all__ = [
+    "AffineMap",
+    "Classes",
+    "Evidence",
+    "Kind",
+    "account",
+    "affine_map",
+    "check_width",
+    "is_affine",
+    "offset_share",
+]

@@ -1,0 +1,42 @@
+"""Which classes evidence is asked for."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from globalpool.errors import EvidenceError
+from globalpool.layout.check import INTEGERS, describe, require
+
+Classes = Literal["top1", "all"] | str | int | Tensor
+
+
+def choose(classes: Classes, logits: Tensor) -> tuple[Tensor, bool]:
+    """Class ids ``(N, K')`` and whether every sample has the same ones.
+
+    ``classes``: "all", "top1" or "top<k>" (highest logits first), one id, or int64 ids ``(N,)`` or ``(N, K')``.
+    """
+    samples, count = logits.shape
+    if isinstance(classes, str):
+        digits = classes.removeprefix("top")
+        if classes == "all":
+            return torch.arange(count, device=logits.device).expand(samples, count), True
+        if classes.startswith("top") and digits.isdecimal() and 1 <= int(digits) <= count:
+            return logits.topk(int(digits), dim=1).indices, False
+        raise _wrong(repr(classes), count)
+    if isinstance(classes, int):
+        if not 0 <= classes < count:
+            raise _wrong(str(classes), count)
+        return torch.full((samples, 1), classes, dtype=torch.long, device=logits.device), True
+    fits = isinstance(classes, Tensor) and classes.dtype in INTEGERS and classes.ndim in (1, 2)
+    if not fits or classes.shape[0] != samples:
+        raise _wrong(describe(classes), count)
+    ids = classes.long().to(logits.device)
+    require(((ids >= 0) & (ids < count)).all(), lambda: _wrong(f"ids from {int(ids.min())} to {int(ids.max())}", count))
+    return ids.reshape(samples, -1), False
+
+
+def _wrong(got: str, count: int) -> EvidenceError:
+    return EvidenceError(
+        "evidence", f'`classes` to be "all", "top1" to "top{count}", or ids 0 to {count - 1}, (N,) or (N, K)', got
+    )

@@ -1,0 +1,12 @@
+"""The primitives over positions, and the one place that chooses who computes them."""
+
+from globalpool.kernels.reference import (
+    accumulation_dtype,
+    blocked_matmul,
+    dense_max,
+    dense_sum,
+    segment_max,
+    segment_sum,
+)
+
+__all__ = ["accumulation_dtype", "blocked_matmul", "dense_max", "dense_sum", "segment_max", "segment_sum"]

@@ -1,0 +1,58 @@
+"""The primitives over positions in plain torch: the specification every faster kernel is held to.
+
+Half-precision values are accumulated in float32. float32 is accumulated pairwise on dense axes (torch's own
+cascade) and in float64 on ragged segments, where additions arrive one by one. float64 stays float64.
+"""
+
+import torch
+from torch import Tensor
+
+HALF_DTYPES = (torch.float16, torch.bfloat16)
+
+
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which weights, sums and remainders of ``dtype`` features are kept."""
+    return torch.float32 if dtype in HALF_DTYPES else dtype
+
+
+def dense_sum(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Sum over the axes ``dims``, in the accumulation dtype."""
+    if not dims:
+        return values.to(accumulation_dtype(values.dtype))
+    return values.sum(dims, dtype=accumulation_dtype(values.dtype))
+
+
+def dense_max(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Largest value over the axes ``dims``; -inf where one of them has length 0."""
+    if all(values.shape[dim] for dim in dims):
+        return values.amax(dims) if dims else values
+    kept = set(range(values.ndim)) - {dim % values.ndim for dim in dims}
+    return values.new_full([values.shape[axis] for axis in sorted(kept)], float("-inf"))
+
+
+def segment_sum(values: Tensor, segment: Tensor, segments: int) -> Tensor:
+    """``(T, *rest)`` rows summed into ``(segments, *rest)`` by the segment number of each row ``(T,)``."""
+    wide = torch.float32 if values.dtype in HALF_DTYPES else torch.float64
+    sums = values.new_zeros((segments, *values.shape[1:]), dtype=wide)
+    return sums.index_add(0, segment, values.to(wide)).to(accumulation_dtype(values.dtype))
+
+
+def segment_max(values: Tensor, segment: Tensor, segments: int) -> Tensor:
+    """Largest row value of each segment; -inf for a segment without rows."""
+    index = segment.reshape(-1, *(1,) * (values.ndim - 1)).expand_as(values)
+    lowest = values.new_full((segments, *values.shape[1:]), float("-inf"))
+    return lowest.scatter_reduce(0, index, values, "amax")
+
+
+BLOCK = 1024
+
+
+def blocked_matmul(rows: Tensor, columns: Tensor) -> Tensor:
+    """``(*, R, P) @ (*, P, C)`` with the long axis P summed in blocks, so that float32 does not add term by term."""
+    length = rows.shape[-1]
+    if length <= 2 * BLOCK or rows.dtype == torch.float64:
+        return rows @ columns
+    whole = length // BLOCK * BLOCK
+    left = rows[..., :whole].unflatten(-1, (-1, BLOCK)).movedim(-2, 0)
+    right = columns[..., :whole, :].unflatten(-2, (-1, BLOCK)).movedim(-3, 0)
+    return (left @ right).sum(0) + rows[..., whole:] @ columns[..., whole:, :]

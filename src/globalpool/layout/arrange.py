@@ -1,0 +1,199 @@
+"""From the arguments of a call to features in standard order and their layout, checked once."""
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from globalpool import kernels
+from globalpool.errors import LayoutError
+from globalpool.layout.base import Layout, LayoutArguments
+from globalpool.layout.check import check_integers, check_mask, describe, require
+from globalpool.layout.dense import Dense
+from globalpool.layout.ragged import Ragged
+
+DENSE_ONLY, RAGGED_ONLY = ("lengths", "sizes", "channel_dim"), ("ptr", "batch", "size", "shapes", "pos")
+
+
+def arrange(
+    where: str, x: Tensor, dim: tuple[int, ...] | None = None, **arguments: Unpack[LayoutArguments]
+) -> tuple[Tensor, Layout]:
+    """Features as dense ``(N, C, *S)`` or ragged ``(T, C)``, zero where the mask is, and their layout.
+
+    ``where`` names the caller in errors; ``dim`` names the axes of ``(N, C, *S)`` that are reduced (None = all of
+    ``S``), counted as in torch: 2 is the first spatial axis, -1 the last.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise LayoutError(where, "features as a floating-point tensor", describe(x), "Write x.float().")
+    given = {name for name, value in arguments.items() if value is not None}
+    ragged = bool(given & {"ptr", "batch"})
+    strangers = sorted(given.intersection(DENSE_ONLY if ragged else RAGGED_ONLY))
+    if arguments.get("channel_dim") == 1:
+        strangers = [name for name in strangers if name != "channel_dim"]
+    if strangers:
+        kind, other = ("ragged", "dense") if ragged else ("dense", "ragged")
+        hint = "Leave them out." if ragged else "Give ptr=(N + 1,) or batch=(T,) with ragged rows."
+        raise LayoutError(where, f"only {kind} arguments", f"{strangers}, which are for {other} ones", hint)
+    features, layout = _ragged(where, x, dim, arguments) if ragged else _dense(where, x, dim, arguments)
+    # Not a product with the mask: NaN or Inf in absent positions must vanish, forward and backward.
+    return layout.present(features, 0), layout
+
+
+def spatial_axes(where: str, dim: tuple[int, ...] | None, axes: int) -> tuple[int, ...]:
+    """``dim`` as ascending indices into the spatial axes."""
+    if dim is None:
+        return tuple(range(axes))
+    found = [entry - 2 if entry >= 0 else axes + entry for entry in dim]
+    if not found or len(set(found)) != len(found) or not all(0 <= axis < axes for axis in found):
+        raise LayoutError(
+            where,
+            f"`dim` to name different spatial axes of (N, C, *S), 2 to {axes + 1} or {-axes} to -1",
+            f"dim={tuple(dim)}",
+            "0 is the batch and 1 the channels; -1 is the last spatial axis.",
+        )
+    return tuple(sorted(found))
+
+
+def _dense(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: LayoutArguments) -> tuple[Tensor, Dense]:
+    channel_dim = arguments.get("channel_dim", 1)
+    if not 3 <= x.ndim <= 5:
+        hint = "Rows of several samples (T, C) need ptr=(N + 1,) or batch=(T,)." if x.ndim == 2 else ""
+        raise LayoutError(where, "dense features (N, C, *S) with 1, 2 or 3 spatial axes", describe(x), hint)
+    if channel_dim not in (1, -1, x.ndim - 1):
+        raise LayoutError(where, f"channel_dim to be 1, -1 or {x.ndim - 1}", str(channel_dim), "Use x.movedim first.")
+    features = x.movedim(channel_dim, 1)
+    samples, spatial = features.shape[0], tuple(features.shape[2:])
+    dtype = kernels.accumulation_dtype(x.dtype)
+    mask, lengths, sizes = arguments.get("mask"), arguments.get("lengths"), arguments.get("sizes")
+    measure = None
+    if lengths is not None:
+        if len(spatial) != 1 or sizes is not None:
+            got = describe(x) + ("" if sizes is None else " with `sizes` as well")
+            raise LayoutError(where, "`lengths` with features (N, C, L) alone", got, "Use sizes=(N, D) instead.")
+        sizes = check_integers(where, "lengths", lengths, (samples,), "positions of each sample").unsqueeze(1)
+    if sizes is not None:
+        extent = check_integers(where, "sizes", sizes, (samples, len(spatial)), "each sample's extent").to(x.device)
+        limit = torch.stack([torch.ones((), dtype=torch.long, device=x.device) * side for side in spatial])
+        require(
+            ((extent >= 0) & (extent <= limit)).all(),
+            lambda: LayoutError(
+                where,
+                f"sizes or lengths between 0 and the feature map's {spatial}",
+                f"{extent.amin(0).tolist()} to {extent.amax(0).tolist()}",
+                "Count positions of the feature map, not pixels of the picture.",
+            ),
+        )
+        sizes = extent
+        measure = _inside(sizes, spatial).to(dtype)
+    if mask is not None:
+        check_mask(where, mask, (samples, *spatial), "(N, *S)")
+        own = mask.to(x.device, dtype)
+        measure = own if measure is None else measure * own
+    reduced = spatial_axes(where, dim, len(spatial))
+    return features, Dense(samples, spatial, reduced, dtype, x.device, measure, sizes)
+
+
+def _inside(sizes: Tensor, spatial: tuple[int, ...]) -> Tensor:
+    """``(N, *S)``: True below each sample's extent."""
+    inside = torch.ones((1,) * (1 + len(spatial)), dtype=torch.bool, device=sizes.device)
+    for axis, side in enumerate(spatial):
+        line = torch.arange(side, device=sizes.device) < sizes[:, axis, None]
+        inside = inside & line.reshape(-1, *(side if other == axis else 1 for other in range(len(spatial))))
+    return inside
+
+
+def _ragged(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: LayoutArguments) -> tuple[Tensor, Ragged]:
+    if x.ndim != 2:
+        raise LayoutError(where, "ragged features (T, C), all positions one after the other", describe(x))
+    rows, dtype, device = x.shape[0], kernels.accumulation_dtype(x.dtype), x.device
+    index, ptr, samples = _samples(where, rows, device, arguments)
+    mask, shapes, pos = arguments.get("mask"), arguments.get("shapes"), arguments.get("pos")
+    if mask is not None:
+        check_mask(where, mask, (rows,), "(T,)")
+    if shapes is not None and pos is not None:
+        raise LayoutError(where, "one geometry", "`shapes` and `pos`", "Cells have shapes, points have pos.")
+    if pos is not None and (not isinstance(pos, Tensor) or pos.ndim != 2 or pos.shape[0] != rows):
+        raise LayoutError(where, f"`pos` of shape (T, D) with T = {rows}", describe(pos))
+    if shapes is not None:
+        shapes = check_integers(where, "shapes", shapes, (samples, None), "each sample's grid").to(device)
+        require(
+            (shapes.prod(1) == ptr.diff()).all() & (shapes >= 0).all(),
+            lambda: LayoutError(
+                where,
+                "`shapes` whose products are the numbers of rows",
+                f"shapes {shapes.tolist()[:8]} for {ptr.diff().tolist()[:8]} rows",
+            ),
+        )
+    layout = Ragged(
+        samples, index, index, ptr, dtype, device,
+        measure=None if mask is None else mask.to(device, dtype), shapes=shapes, pos=pos,
+    )  # fmt: skip
+    return x, layout if dim is None else _keep(where, layout, dim)
+
+
+def _samples(where: str, rows: int, device: torch.device, arguments: LayoutArguments) -> tuple[Tensor, Tensor, int]:
+    """Sample of each row ``(T,)``, first row of each sample ``(N + 1,)``, and N."""
+    ptr, batch, size = arguments.get("ptr"), arguments.get("batch"), arguments.get("size")
+    if ptr is not None:
+        if batch is not None or size is not None:
+            raise LayoutError(where, "`ptr` alone, or `batch` with `size`", "both", "Leave one of them out.")
+        ptr = check_integers(where, "ptr", ptr, (None,), "first row of each sample, then T").to(device)
+        if ptr.shape[0] == 0:
+            raise LayoutError(where, "`ptr` of shape (N + 1,)", "an empty one", "No sample at all is ptr = [0].")
+        require(
+            (ptr[0] == 0) & (ptr[-1] == rows) & (ptr.diff() >= 0).all(),
+            lambda: LayoutError(where, f"`ptr` rising from 0 to T = {rows}", f"{ptr.tolist()[:9]}"),
+        )
+        return torch.searchsorted(ptr, torch.arange(rows, device=device), right=True) - 1, ptr, ptr.shape[0] - 1
+    assert batch is not None
+    batch = check_integers(where, "batch", batch, (rows,), "the sample of each row").to(device)
+    require(
+        (batch.diff() >= 0).all(),
+        lambda: LayoutError(
+            where,
+            "`batch` in ascending order",
+            "an unsorted one",
+            "Sort the rows first: order = batch.argsort(stable=True); x, batch = x[order], batch[order].",
+        ),
+    )
+    if size is None:
+        if torch.compiler.is_compiling():
+            raise LayoutError(where, "`size` = N beside `batch` under torch.compile", "None", "Pass size=N.")
+        size = int(batch[-1]) + 1 if rows else 0
+    require(
+        ((batch >= 0) & (batch < size)).all(),
+        lambda: LayoutError(
+            where, f"entries of `batch` from 0 to size - 1 = {size - 1}", f"{int(batch.min())} to {int(batch.max())}"
+        ),
+    )
+    ptr = torch.searchsorted(batch, torch.arange(size + 1, device=device))
+    return batch, ptr, size
+
+
+def _keep(where: str, layout: Ragged, dim: tuple[int, ...]) -> Ragged:
+    """The layout that sums over the axes ``dim`` only; the other axes must be equally long in every sample."""
+    cell, shape = layout.cells(where)
+    axes = shape.shape[1]
+    reduced = spatial_axes(where, dim, axes)
+    kept = tuple(axis for axis in range(axes) if axis not in reduced)
+    if not kept:
+        return layout
+    assert layout.shapes is not None
+    lengths = layout.shapes[:, list(kept)]
+    require(
+        (lengths == lengths[:1]).all(),
+        lambda: LayoutError(
+            where,
+            "axes that are not reduced to be equally long in every sample",
+            f"lengths {lengths.tolist()[:8]}",
+            "Reduce that axis too, or cut the samples to one length.",
+        ),
+    )
+    sides = tuple(int(side) for side in lengths[0]) if layout.samples else (0,) * len(kept)
+    segment = layout.index
+    for axis, side in zip(kept, sides, strict=True):
+        segment = segment * side + cell[:, axis]
+    return Ragged(
+        layout.samples, layout.index, segment, layout.ptr, layout.dtype, layout.device,
+        kept, sides, layout.measure, layout.shapes, layout.pos,
+    )  # fmt: skip

@@ -1,0 +1,6 @@
+"""Small trunks for any modality, and networks with packaged weights."""
+
+from globalpool.models.convnet import convnet
+from globalpool.models.efficientnet import efficientnet_lite0
+
+__all__ = ["convnet", "efficientnet_lite0"]

@@ -1,0 +1,261 @@
+"""The contract of pools as laws that can be run: ``check_pool`` holds any pool to what this library promises.
+
+Each law takes a pool, the number of channels and of spatial axes, and raises AssertionError with a sentence. ``LAWS``
+lists them; ``laws`` gives one case a law, pool and number of axes for a test runner to name and count.
+"""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from globalpool.pools.base import Pool
+
+CHANNELS = 3
+Law = Callable[[Pool, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sample by itself: ``x (1, C, *S)`` and its measure ``(1, *S)``."""
+
+    x: Tensor
+    measure: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples in one layout: ``join`` puts their features where the call ``pool(x, **arguments)`` wants them."""
+
+    name: str
+    samples: list[Sample]
+    join: Callable[[list[Tensor]], Tensor]
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def x(self) -> Tensor:
+        return self.join([sample.x for sample in self.samples])
+
+
+def samples(pool: Pool, channels: int, axes: int, dtype: torch.dtype, seed: int = 0) -> list[Sample]:
+    """Three samples of different extents, equally long on the axes the pool keeps; half positive, half signed."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [[4, 2, 3][:axes], [3, 4, 2][:axes], [2, 3, 4][:axes]]
+    if pool.dim is not None:
+        reduced = {entry - 2 if entry >= 0 else axes + entry for entry in pool.dim}
+        shapes = [[side if axis in reduced else 3 for axis, side in enumerate(shape)] for shape in shapes]
+    made = []
+    for number, shape in enumerate(shapes):
+        x = torch.randn(1, channels, *shape, generator=generator, dtype=torch.float64)
+        measure = 0.25 + torch.rand(1, *shape, generator=generator, dtype=torch.float64)
+        made.append(Sample((x if number else x.abs() + 0.1).to(dtype), measure.to(dtype)))
+    return made
+
+
+def batches(pool: Pool, channels: int, axes: int, dtype: torch.dtype, seed: int = 0) -> Iterator[Batch]:
+    """The same samples in every layout, measured and not; what is absent holds NaN or Inf."""
+    made = samples(pool, channels, axes, dtype, seed)
+    extents = torch.tensor([sample.x.shape[2:] for sample in made])
+    canvas = [int(side) + (pool.dim is None) for side in extents.amax(0)]
+    counts = extents.prod(1)
+    ptr = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
+
+    def padded(filler: float) -> Callable[[list[Tensor]], Tensor]:
+        def join(parts: list[Tensor]) -> Tensor:
+            whole = parts[0].new_full((len(parts), *parts[0].shape[1 : parts[0].ndim - axes], *canvas), filler)
+            for sample, part in enumerate(parts):
+                whole[(sample, ..., *(slice(side) for side in part.shape[-axes:]))] = part[0]
+            return whole
+
+        return join
+
+    def rows(parts: list[Tensor]) -> Tensor:
+        return torch.cat([part[0].movedim(0, -1).flatten(0, -2) for part in parts])
+
+    measure = padded(0.0)([sample.measure for sample in made])
+    flat_measure = torch.cat([sample.measure.flatten() for sample in made])
+    uniform = [Sample(sample.x, torch.ones_like(sample.measure)) for sample in made]
+    yield Batch("dense", [uniform[0]] * 2, lambda parts: torch.cat(parts))
+    yield Batch("padded, sizes", uniform, padded(float("nan")), {"sizes": extents})
+    yield Batch("padded, mask", uniform, padded(float("inf")), {"mask": measure > 0})
+    yield Batch("padded, measure", made, padded(float("nan")), {"mask": measure, "sizes": extents})
+    last = padded(float("nan"))
+    yield Batch(
+        "channels last", uniform, lambda parts: last(parts).movedim(1, -1), {"sizes": extents, "channel_dim": -1}
+    )
+    if axes == 1:
+        yield Batch("lengths", uniform, padded(float("nan")), {"lengths": extents[:, 0]})
+    yield Batch("ragged, ptr", uniform, rows, {"ptr": ptr, "shapes": extents})
+    batch = torch.repeat_interleave(torch.arange(len(made)), counts)
+    yield Batch("ragged, measure", made, rows, {"batch": batch, "size": 3, "shapes": extents, "mask": flat_measure})
+
+
+def adds_up(pool: Pool, channels: int, axes: int) -> None:
+    """Weights times features plus remainder is the value, and the value is what the pool returns."""
+    tolerances = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
+    for dtype, tolerance in tolerances.items():
+        pool = deepcopy(pool).to(torch.float64 if dtype == torch.float64 else torch.float32)
+        for batch in batches(pool, channels, axes, dtype):
+            parts = pool.decompose(batch.x, **batch.arguments)
+            value = parts.value.double()
+            assert torch.equal(pool(batch.x, **batch.arguments), parts.value.flatten(1)), _say(
+                pool, batch, dtype, "pool(x) must equal decompose(x).value.flatten(1)"
+            )
+            features, layout = pool.arrange(batch.x, **batch.arguments)
+            total = layout.sum(parts.weights.double() * features.double().unsqueeze(1)) + parts.remainder.double()
+            _close(total, value, tolerance, _say(pool, batch, dtype, "weights * x + remainder must equal the value"))
+
+
+def same_in_every_layout(pool: Pool, channels: int, axes: int) -> None:
+    """A sample alone, padded and ragged has one value and one gradient; absent places have no effect and no gradient."""
+    pool = deepcopy(pool).double()
+    for batch in batches(pool, channels, axes, torch.float64):
+        leaves = [sample.x.clone().requires_grad_() for sample in batch.samples]
+        together = pool(batch.join(leaves), **batch.arguments)
+        generator = torch.Generator().manual_seed(1)
+        direction = torch.randn(together.shape, generator=generator, dtype=torch.float64)
+        gradients = torch.autograd.grad((together * direction).sum(), leaves)
+        for number, sample in enumerate(batch.samples):
+            x = sample.x.clone().requires_grad_()
+            alone = pool(x, mask=sample.measure)
+            _close(alone[0], together[number], 1e-6, _say(pool, batch, x.dtype, f"sample {number} must not change"))
+            (gradient,) = torch.autograd.grad((alone[0] * direction[number]).sum(), x)
+            _close(gradient, gradients[number], 1e-6, _say(pool, batch, x.dtype, f"gradient of sample {number}"))
+
+
+def absent_gets_no_gradient(pool: Pool, channels: int, axes: int) -> None:
+    """NaN and Inf at absent positions reach neither value nor gradient, and gradients there are zero."""
+    pool = deepcopy(pool).double()
+    for batch in batches(pool, channels, axes, torch.float64):
+        x = batch.x.clone().requires_grad_()
+        value = pool(x, **batch.arguments)
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+        assert value.isfinite().all(), _say(pool, batch, x.dtype, "the value must be finite")
+        assert gradient.isfinite().all(), _say(pool, batch, x.dtype, "the gradient must be finite")
+        assert (gradient[~x.isfinite()] == 0).all(), _say(pool, batch, x.dtype, "no gradient at absent positions")
+
+
+def empty_is_zero(pool: Pool, channels: int, axes: int) -> None:
+    """An empty sample, wherever it stands, gives zeros and zero gradients, and leaves its neighbours alone."""
+    pool = deepcopy(pool).double()
+    x = torch.cat([samples(pool, channels, axes, torch.float64)[0].x] * 3)
+    for empty in ([0], [1], [2], [0, 1, 2]):
+        mask = torch.ones(3, *x.shape[2:], dtype=torch.bool)
+        mask[empty] = False
+        leaf = x.clone().requires_grad_()
+        value = pool(leaf, mask=mask)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        alone = pool(x[:1])[0]
+        for sample in range(3):
+            expected = torch.zeros_like(alone) if sample in empty else alone
+            _close(value[sample], expected, 1e-12, f"{pool.name}: sample {sample} with samples {empty} empty")
+        assert gradient.isfinite().all(), f"{pool.name}: the gradient must be finite with samples {empty} empty."
+        assert (gradient[empty] == 0).all(), f"{pool.name}: an empty sample must get no gradient."
+
+
+def gradients_are_right(pool: Pool, channels: int, axes: int) -> None:
+    """First and second derivatives agree with finite differences, for the features and the pool's parameters."""
+    pool = deepcopy(pool).double()
+    parameters = list(pool.parameters())
+    for batch in batches(pool, 2 if channels > 2 and not parameters else channels, axes, torch.float64):
+        if batch.name in ("padded, sizes", "channels last", "lengths"):
+            continue  # the same code as the others, and finite differences are slow
+        leaves = [sample.x.clone().requires_grad_() for sample in batch.samples[:2]]
+        rest = [sample.x for sample in batch.samples[2:]]
+
+        def run(*inputs: Tensor, batch: Batch = batch, rest: list[Tensor] = rest) -> Tensor:
+            value: Tensor = pool(batch.join([*inputs[: len(batch.samples) - len(rest)], *rest]), **batch.arguments)
+            return value
+
+        say = _say(pool, batch, torch.float64, "gradient against finite differences")
+        assert torch.autograd.gradcheck(run, (*leaves, *parameters)), say
+        assert torch.autograd.gradgradcheck(run, (*leaves, *parameters), fast_mode=True), say
+
+
+def weights_are_what_is_claimed(pool: Pool, channels: int, axes: int) -> None:
+    """``weights_are_gradient``: dy/dx equals the weights. ``affine``: other features have the same weights."""
+    pool = deepcopy(pool).double()
+    for batch in batches(pool, channels, axes, torch.float64):
+        x = batch.x.clone().requires_grad_()
+        parts = pool.decompose(x, **batch.arguments)
+        if pool.weights_are_gradient:
+            features, layout = pool.arrange(x, **batch.arguments)
+            generator = torch.Generator().manual_seed(2)
+            direction = torch.randn(parts.value.shape, generator=generator, dtype=torch.float64)
+            (gradient,) = torch.autograd.grad((parts.value * direction).sum(), x, retain_graph=True)
+            expected = (parts.weights * layout.spread(direction)).sum(1)
+            got, _ = pool.arrange(gradient, **batch.arguments)
+            say = _say(pool, batch, x.dtype, "weights_are_gradient is claimed, but dy/dx differs from the weights")
+            _close(got, layout.present(expected.expand_as(features), 0), 1e-9, say)
+        if pool.affine:
+            other = pool.decompose(torch.where(x.isfinite(), 2 * x.detach() + 1, x.detach()), **batch.arguments)
+            say = _say(pool, batch, x.dtype, "affine is claimed, but")
+            _close(other.weights, parts.weights, 1e-12, f"{say} the weights depend on the features")
+            assert (parts.remainder == 0).all(), f"{say} there is a remainder"
+
+
+def order_does_not_matter(pool: Pool, channels: int, axes: int) -> None:
+    """Without geometry, permuting the positions permutes the weights and keeps the value."""
+    if pool.needs_geometry:
+        return
+    pool = deepcopy(pool).double()
+    x = samples(pool, channels, axes, torch.float64)[1].x
+    positions = x.flatten(2)
+    order = torch.randperm(positions.shape[2], generator=torch.Generator().manual_seed(3))
+    shuffled = positions[:, :, order].reshape(x.shape)
+    before, after = pool.decompose(x), pool.decompose(shuffled)
+    _close(after.value, before.value, 1e-12, f"{pool.name}: the value must not depend on the order of positions")
+    moved = before.weights.flatten(3)[..., order]
+    _close(after.weights.flatten(3), moved, 1e-12, f"{pool.name}: weights must move with their positions")
+
+
+def is_a_module(pool: Pool, channels: int, axes: int) -> None:
+    """Repeatable bit for bit, and the same after deepcopy and after loading its own state."""
+    x = samples(pool, channels, axes, torch.float32)[0].x
+    first = pool(x)
+    assert torch.equal(first, pool(x)), f"{pool.name}: a second call must give the same bits."
+    copy = deepcopy(pool)
+    copy.load_state_dict(pool.state_dict())
+    assert torch.equal(first, copy(x)), f"{pool.name}: a copy with its state must give the same bits."
+    width = pool.out_features(channels, first.new_zeros(pool.decompose(x).value.shape[3:]).shape)
+    assert first.shape == (1, width), f"{pool.name}: out_features says {width}, the pool gives {first.shape[1]}."
+
+
+LAWS: tuple[Law, ...] = (
+    adds_up,
+    same_in_every_layout,
+    absent_gets_no_gradient,
+    empty_is_zero,
+    gradients_are_right,
+    weights_are_what_is_claimed,
+    order_does_not_matter,
+    is_a_module,
+)
+
+
+def laws(pool: type[Pool], channels: int = CHANNELS) -> Iterator[tuple[str, Law, Pool, int]]:
+    """(name, law, pool, axes) for every law, every example of the pool class and one to three axes."""
+    for axes in (1, 2, 3):
+        for number, example in enumerate(pool.examples(channels, axes)):
+            for law in LAWS:
+                yield f"{pool.__name__}[{number}]-{axes}d-{law.__name__}", law, example, axes
+
+
+def check_pool(pool: type[Pool], channels: int = CHANNELS) -> None:
+    """Run every law on every ``examples(channels, axes)`` of a pool class; AssertionError says which one it breaks."""
+    for _, law, example, axes in laws(pool, channels):
+        law(example, channels, axes)
+
+
+def _say(pool: Pool, batch: Batch, dtype: torch.dtype, what: str) -> str:
+    return f"{pool.name}, {batch.name}, {dtype}: {what}"
+
+
+def _close(got: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
+    got, expected = got.detach().double(), expected.detach().double()
+    error = float((got - expected).abs().max()) if got.numel() else 0.0
+    limit = tolerance * max(1.0, float(expected.abs().max()) if expected.numel() else 0.0)
+    assert got.shape == expected.shape and error <= limit, f"{what}: off by {error:.3g}, allowed {limit:.3g}."

@@ -1,0 +1,25 @@
+"""The largest value of each channel."""
+
+from torch import Tensor
+
+from globalpool.layout import Layout
+from globalpool.pools.base import Parts, Pool
+
+
+class Max(Pool):
+    """Global max pooling: ``y[c] = max_p x[c, p]`` over present positions; a measure only says which are present.
+
+    Weights ``(N, 1, C, *S)``: one-hot, shared equally among ties (torch's ``amax`` shares alike, ``max_pool`` gives
+    all to the first). Not affine; the weights are the gradient. Boureau, Ponce, LeCun (2010) compare it with Mean.
+    """
+
+    affine = False
+
+    @property
+    def weights_are_gradient(self) -> bool:
+        return True
+
+    def parts(self, features: Tensor, layout: Layout) -> Parts:
+        features = features.detach()
+        hits = layout.present(features == layout.spread(layout.max(features)), False)
+        return Parts(layout.normalize(hits.to(layout.dtype)).unsqueeze(1))
