@@ -52,8 +52,8 @@ class Evidence:
         ``rtol`` None: 1e-12 for float64 logits, 1e-5 for float32, 1e-2 for float16, 8e-2 for bfloat16. NaN fails.
         """
         rtol = TOLERANCES[self.logits.dtype] if rtol is None else rtol
-        residual = self.residual()
-        allowed = rtol * self.layout.sum_samples(self.maps.abs()).clamp(min=1)
+        residual = self.residual().detach()
+        allowed = rtol * self.layout.sum_samples(self.maps.detach().abs()).clamp(min=1)
         if not bool((residual <= allowed).all()):
             worst = int(torch.where(residual.isnan(), float("inf"), residual / allowed).argmax())
             sample, column = divmod(worst, residual.shape[1])

@@ -11,11 +11,20 @@ primitives serves both layouts.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
 from torch import Tensor
+
+
+def product(lengths: Iterable[int]) -> int:
+    """``math.prod`` that torch can trace when the lengths are symbols."""
+    result = 1
+    for length in lengths:
+        result = result * length
+    return result
 
 
 class LayoutArguments(TypedDict, total=False):

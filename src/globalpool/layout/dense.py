@@ -1,13 +1,12 @@
 """Dense batches: features ``(N, C, *S)`` with one to three spatial axes, full, masked or measured."""
 
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor
 
 from globalpool import kernels
-from globalpool.layout.base import Axis, Layout
+from globalpool.layout.base import Axis, Layout, product
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Dense(Layout):
     def total(self) -> Tensor:
         if self.measure is not None:
             return self.sum(self.measure)
-        count = prod(self.spatial[axis] for axis in self.reduced)
+        count = product(self.spatial[axis] for axis in self.reduced)
         total = torch.ones((), dtype=self.dtype, device=self.device) * count
         return total.expand(self.samples, *self.kept_shape)
 
@@ -106,7 +105,7 @@ class Dense(Layout):
         if not self.kept:
             return values.flatten(first).unsqueeze(first)
         order = (*range(first), *(first + axis for axis in (*self.kept, *self.reduced)))
-        sides = prod(self.kept_shape), prod(self.spatial[axis] for axis in self.reduced)
+        sides = product(self.kept_shape), product(self.spatial[axis] for axis in self.reduced)
         return values.permute(order).reshape(*values.shape[:first], *sides)
 
     def _merge(self, values: Tensor) -> Tensor:

@@ -1,14 +1,13 @@
 """Ragged batches: the positions of all samples one after the other, features ``(T, C)``."""
 
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor
 
 from globalpool import kernels
 from globalpool.errors import LayoutError
-from globalpool.layout.base import Axis, Layout
+from globalpool.layout.base import Axis, Layout, product
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class Ragged(Layout):
 
     @property
     def _segments(self) -> int:
-        return self.samples * prod(self.kept_lengths)
+        return self.samples * product(self.kept_lengths)
 
     def _pooled(self, rows: Tensor) -> Tensor:
         """``(N * J, *mid)`` -> ``(N, *mid, *kept)``."""

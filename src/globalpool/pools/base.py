@@ -93,7 +93,7 @@ class Pool(nn.Module, ABC):
         if self.empty == "raise" and not torch.compiler.is_compiling():
             lacking = (arranged.total() <= 0).expand(arranged.samples, *arranged.kept_shape)
             if bool(lacking.any()):
-                first = lacking.flatten(1).any(1).nonzero().flatten().tolist()[:8]
+                first = lacking.reshape(arranged.samples, -1).any(1).nonzero().flatten().tolist()[:8]
                 hint = 'Remove them, or build the pool with empty="zero".'
                 raise PoolError(self.name, "at least one position in every sample", f"none in samples {first}", hint)
         return features, arranged

@@ -1,0 +1,65 @@
+"""Head and evidence compile whole, for changing sizes, and give the same numbers."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.eval_frame import _debug_get_cache_entry_list
+
+import globalpool as gp
+
+SIZES = [
+    (2, 8, 8),
+    (3, 7, 9),
+    (2, 5, 12),
+    (4, 16, 6),
+    (5, 9, 9),
+    (2, 11, 13),
+    (6, 4, 4),
+    (3, 20, 3),
+    (2, 3, 17),
+    (7, 6, 5),
+]
+
+
+def check(pool: gp.Pool, backend: str, masked: bool) -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    head = gp.PooledHead(pool, pool.out_features(6), 5)
+
+    def both(x: Tensor, mask: Tensor | None) -> tuple[Tensor, gp.Evidence]:
+        return head(x, mask=mask), head.evidence(x, "top2", mask=mask)
+
+    compiled = torch.compile(both, fullgraph=True, dynamic=True, backend=backend)
+    with torch.no_grad():
+        for number, (samples, height, width) in enumerate(SIZES):
+            generator = torch.Generator().manual_seed(number)
+            x = torch.randn(samples, 6, height, width, generator=generator)
+            mask = torch.rand(samples, height, width, generator=generator) > 0.3 if masked else None
+            logits, evidence = compiled(x, mask)
+            expected = head.evidence(x, "top2", mask=mask)
+            torch.testing.assert_close(logits, head(x, mask=mask), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(evidence.maps, expected.maps, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(evidence.offset, expected.offset, rtol=1e-4, atol=1e-5)
+            assert torch.equal(evidence.classes, expected.classes)
+            assert evidence.kind == expected.kind
+            evidence.check()
+    graphs = len(_debug_get_cache_entry_list(both))
+    assert 1 <= graphs <= 2, f"{graphs} graphs over {len(SIZES)} sizes"
+
+
+POOLS = [pytest.param(pool, number, id=f"{pool.__name__}[{number}]") for pool in gp.pools.ALL for number in (0, 1, 2)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("cls", "number"), POOLS)
+def test_whole_graph_for_every_pool(cls: type[gp.Pool], number: int, masked: bool) -> None:
+    examples = [pool for pool in cls.examples(6, 2) if pool.dim is None]
+    if number < len(examples):
+        check(examples[number], "aot_eager", masked)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("pool", [gp.Mean(), gp.LogMeanExp(), gp.Attention(6)], ids=lambda pool: pool.name)
+def test_inductor(pool: gp.Pool) -> None:
+    check(pool, "inductor", masked=True)
