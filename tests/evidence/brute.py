@@ -1,6 +1,7 @@
 """Evidence the slow way: one position at a time, in float64, from pool weights and tail alone."""
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +23,11 @@ def brute_maps(head: PooledHead, x: Tensor, evidence: Evidence, weights: Tensor)
     if isinstance(layout, Dense):
         for sample, cell in itertools.product(range(x.shape[0]), itertools.product(*map(range, layout.spatial))):
             place = tuple(cell[axis] for axis in layout.kept)
-            part = weights[(sample, ..., *cell)] * x[(sample, ..., *cell)].detach().double()
+            here: Any = (sample, ..., *cell)
+            part = weights[here] * x[here].detach().double()
             for column, k in enumerate(evidence.classes[sample].tolist()):
-                maps[(sample, column, *cell)] = (rows[(k, ..., *place)] * part).sum()
+                tail_row: Any = (k, ..., *place)
+                maps[(sample, column, *cell)] = (rows[tail_row] * part).sum()
         return maps
     assert isinstance(layout, Ragged)
     for row in range(x.shape[0]):
@@ -32,5 +35,6 @@ def brute_maps(head: PooledHead, x: Tensor, evidence: Evidence, weights: Tensor)
         flat = int(layout.segment[row]) - sample * int(torch.tensor(kept).prod()) if kept else 0
         place = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), kept)) if kept else ()
         for column, k in enumerate(evidence.classes[sample].tolist()):
-            maps[row, column] = (rows[(k, ..., *place)] * weights[row] * x[row].detach().double()).sum()
+            tail_row = (k, ..., *place)
+            maps[row, column] = (rows[tail_row] * weights[row] * x[row].detach().double()).sum()
     return maps

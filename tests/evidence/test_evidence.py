@@ -195,7 +195,8 @@ def test_questions_that_cannot_be_answered() -> None:
         one.contrast(1, 3)
     with pytest.raises(EvidenceError, match="expected the same classes in every sample; got different ones"):
         head.evidence(x, torch.tensor([0, 1])).offset_share()
-    for wrong, got in [("best", "'best'"), ("top9", "'top9'"), (4, "4"), (-1, "-1"), (torch.zeros(3), "float32 (3,)")]:
+    questions: list[tuple[Any, str]] = [("best", "'best'"), ("top9", "'top9'"), (4, "4"), (-1, "-1")]
+    for wrong, got in [*questions, (torch.zeros(3), "float32 (3,)")]:
         message = f'`classes` to be "all", "top1" to "top4", or ids 0 to 3, (N,) or (N, K); got {got}.'
         with pytest.raises(EvidenceError, match=re.escape(message)):
             head.evidence(x, wrong)
@@ -295,7 +296,7 @@ def test_evidence_in_a_convnet_of_each_dimension() -> None:
     torch.manual_seed(0)
     for dims in (1, 2, 3):
         for pool in (None, pools.Grid(*(2,) * dims), pools.Attention(128)):
-            network = convnet(dims, in_channels=2, num_classes=4, pool=pool).eval()  # type: ignore[arg-type]
+            network = convnet(dims, in_channels=2, num_classes=4, pool=pool).eval()
             x = torch.randn(2, 2, *(17, 14, 9)[:dims])
             evidence = network.evidence(x, "all").check()
             assert_close(evidence.logits, network(x))

@@ -60,7 +60,7 @@ def test_the_evidence_adds_up(data: st.DataObject) -> None:
     width = pool(x, **arguments).shape[1]
     classes = data.draw(st.integers(1, 5))
     head = PooledHead(pool, width, classes, bias=data.draw(st.booleans())).to(dtype)
-    chosen = data.draw(st.sampled_from(["all", "top1", 0]))
+    chosen: Any = data.draw(st.sampled_from(["all", "top1", 0]))
     evidence = head.evidence(x, chosen, **arguments).check()
     assert evidence.maps.isfinite().all()
     if chosen == "all":

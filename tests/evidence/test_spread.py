@@ -21,8 +21,7 @@ def evidence_on(*spatial: int, samples: int = 2, **arguments: Tensor) -> Evidenc
 
 
 def sums(maps: Tensor | list[Tensor], axes: int) -> Tensor:
-    whole = torch.stack([m.flatten(-axes).sum(-1) for m in maps])
-    return whole
+    return torch.stack([m.flatten(-axes).sum(-1) for m in maps])
 
 
 SIZES = [

@@ -133,10 +133,10 @@ def attention(
     for cell, _, _ in column:
         score = 0.0
         if pool.content is not None:
-            vector = pool.content.weight.detach().double().numpy()[r]  # type: ignore[operator, union-attr]
+            vector = pool.content.weight.detach().double().numpy()[r]  # type: ignore[operator]
             score += sum(float(vector[k]) * float(x[(k, *cell)]) for k in range(x.shape[0]))
         if pool.position is not None:
-            table = pool.position.table.detach().double().numpy()[..., r]  # type: ignore[operator, union-attr]
+            table = pool.position.table.detach().double().numpy()[..., r]  # type: ignore[operator]
             score += interpolate(table, [(i + 0.5) / side for i, side in zip(cell, shape, strict=True)])
         scores.append(score / number(pool.temperature))
     exponentials = [m * math.exp(score - max(scores)) for score, (_, m, _) in zip(scores, column, strict=True)]

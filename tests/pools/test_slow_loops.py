@@ -1,14 +1,16 @@
 """Value, weights and remainder of every pool, layout, measure and dtype against float64 loops."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from tests.pools.slow import RULES, slow
 from torch import Tensor
 
 from globalpool import pools
 from globalpool.layout import Ragged
 from globalpool.pools.contract import batches
+from tests.pools.slow import RULES, slow
 
 EXAMPLES = [
     pytest.param(number, pool, axes, id=f"{pool.__name__}[{number}]-{axes}d")
@@ -50,4 +52,5 @@ def weights_of(weights: Tensor, layout: object, place: int, shape: tuple[int, ..
     if isinstance(layout, Ragged):
         rows = weights[int(layout.ptr[place]) : int(layout.ptr[place + 1])]
         return rows.movedim(0, -1).reshape(*rows.shape[1:], *shape)
-    return weights[(place, ..., *(slice(side) for side in shape))]
+    corner: Any = (place, ..., *(slice(side) for side in shape))
+    return weights[corner]

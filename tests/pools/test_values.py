@@ -1,6 +1,7 @@
 """One value by hand and one limit or identity for each pool, and what happens at ties."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -148,14 +149,15 @@ def test_exact_grid_keeps_the_mean_where_torchs_bins_do_not(sides: tuple[int, in
 
 
 def test_torch_grid_is_adaptive_average_pooling() -> None:
-    for axes, function in (
-        (1, torch.nn.functional.adaptive_avg_pool1d),
-        (2, torch.nn.functional.adaptive_avg_pool2d),
-        (3, torch.nn.functional.adaptive_avg_pool3d),
-    ):
+    functions: dict[int, Callable[..., Tensor]] = {
+        1: torch.nn.functional.adaptive_avg_pool1d,
+        2: torch.nn.functional.adaptive_avg_pool2d,
+        3: torch.nn.functional.adaptive_avg_pool3d,
+    }
+    for axes, function in functions.items():
         for bins in ((1, 1, 1), (2, 3, 4), (4, 4, 2), (3, 9, 9)):
             x = noise(2, 3, *(7, 6, 8)[:axes], seed=axes)
-            expected: Tensor = function(x, bins[:axes])  # type: ignore[operator]
+            expected: Tensor = function(x, bins[:axes])
             got = gp.Grid(*bins[:axes], partition="torch").decompose(x).value
             assert_close(got.transpose(1, 2).reshape(expected.shape), expected, rtol=0, atol=1e-14)
 

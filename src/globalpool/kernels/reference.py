@@ -55,4 +55,5 @@ def blocked_matmul(rows: Tensor, columns: Tensor) -> Tensor:
     whole = length // BLOCK * BLOCK
     left = rows[..., :whole].unflatten(-1, (-1, BLOCK)).movedim(-2, 0)
     right = columns[..., :whole, :].unflatten(-2, (-1, BLOCK)).movedim(-3, 0)
-    return (left @ right).sum(0) + rows[..., whole:] @ columns[..., whole:, :]
+    blocks: Tensor = left @ right
+    return blocks.sum(0) + rows[..., whole:] @ columns[..., whole:, :]

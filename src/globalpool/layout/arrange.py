@@ -137,14 +137,15 @@ def _samples(where: str, rows: int, device: torch.device, arguments: LayoutArgum
     if ptr is not None:
         if batch is not None or size is not None:
             raise LayoutError(where, "`ptr` alone, or `batch` with `size`", "both", "Leave one of them out.")
-        ptr = check_integers(where, "ptr", ptr, (None,), "first row of each sample, then T").to(device)
-        if ptr.shape[0] == 0:
+        first = check_integers(where, "ptr", ptr, (None,), "first row of each sample, then T").to(device)
+        if first.shape[0] == 0:
             raise LayoutError(where, "`ptr` of shape (N + 1,)", "an empty one", "No sample at all is ptr = [0].")
         require(
-            (ptr[0] == 0) & (ptr[-1] == rows) & (ptr.diff() >= 0).all(),
-            lambda: LayoutError(where, f"`ptr` rising from 0 to T = {rows}", f"{ptr.tolist()[:9]}"),
+            (first[0] == 0) & (first[-1] == rows) & (first.diff() >= 0).all(),
+            lambda: LayoutError(where, f"`ptr` rising from 0 to T = {rows}", f"{first.tolist()[:9]}"),
         )
-        return torch.searchsorted(ptr, torch.arange(rows, device=device), right=True) - 1, ptr, ptr.shape[0] - 1
+        index = torch.searchsorted(first, torch.arange(rows, device=device), right=True) - 1
+        return index, first, first.shape[0] - 1
     assert batch is not None
     batch = check_integers(where, "batch", batch, (rows,), "the sample of each row").to(device)
     require(

@@ -67,7 +67,8 @@ def batches(pool: Pool, channels: int, axes: int, dtype: torch.dtype, seed: int 
         def join(parts: list[Tensor]) -> Tensor:
             whole = parts[0].new_full((len(parts), *parts[0].shape[1 : parts[0].ndim - axes], *canvas), filler)
             for sample, part in enumerate(parts):
-                whole[(sample, ..., *(slice(side) for side in part.shape[-axes:]))] = part[0]
+                corner: Any = (sample, ..., *(slice(side) for side in part.shape[-axes:]))
+                whole[corner] = part[0]
             return whole
 
         return join
@@ -110,7 +111,7 @@ def adds_up(pool: Pool, channels: int, axes: int) -> None:
 
 
 def same_in_every_layout(pool: Pool, channels: int, axes: int) -> None:
-    """A sample alone, padded and ragged has one value and one gradient; absent places have no effect and no gradient."""
+    """A sample alone, padded and ragged has one value and one gradient."""
     pool = deepcopy(pool).double()
     for batch in batches(pool, channels, axes, torch.float64):
         leaves = [sample.x.clone().requires_grad_() for sample in batch.samples]
@@ -255,7 +256,8 @@ def _say(pool: Pool, batch: Batch, dtype: torch.dtype, what: str) -> str:
 
 
 def _close(got: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
+    assert got.shape == expected.shape, f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}."
     got, expected = got.detach().double(), expected.detach().double()
     error = float((got - expected).abs().max()) if got.numel() else 0.0
     limit = tolerance * max(1.0, float(expected.abs().max()) if expected.numel() else 0.0)
-    assert got.shape == expected.shape and error <= limit, f"{what}: off by {error:.3g}, allowed {limit:.3g}."
+    assert error <= limit, f"{what}: off by {error:.3g}, allowed {limit:.3g}."

@@ -1,7 +1,6 @@
 """Pictures in, a folder out: classes, probabilities, evidence, and the proof that it adds up."""
 
 import csv
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from globalpool.classifier import PooledClassifier
 from globalpool.data import Picture, find_pictures, prepare, read_picture
-from globalpool.errors import DataError, GlobalPoolError
+from globalpool.errors import DataError, EvidenceError
 from globalpool.evidence import Classes, Evidence
 from globalpool.evidence.choose import choose
 from globalpool.report.figure import draw_evidence, save_figure
@@ -86,7 +85,12 @@ def explain(
     """
     out = Path(out)
     found = find_pictures(paths)
-    files = [file for file in found.files if out.resolve() not in file.resolve().parents]
+    figures = (out / "pictures").resolve()
+    # An earlier explanation inside a searched folder is not explained again.
+    files = [file for file in found.files if not (_is_ours(out) and figures in file.resolve().parents)]
+    if classifier.input_spec is None:
+        hint = "Pass input_spec=InputSpec(size, mean, std) when you build it."
+        raise DataError("explain", "a classifier that says how pictures are prepared", "input_spec=None", hint)
     if not files:
         raise DataError("explain", "at least one picture", f"none in {', '.join(map(str, paths)) or 'no path'}")
     _make_folder(out, overwrite)
@@ -102,11 +106,14 @@ def explain(
         for number, file in enumerate(_progress(files)):
             try:
                 picture = read_picture(file)
-                evidence, chosen = _evidence(classifier, picture, classes, size)
-            except GlobalPoolError as error:
+                x = prepare(picture, classifier.input_spec, size)
+                evidence = _evidence(classifier, x)
+            except (DataError, EvidenceError) as error:
                 errors.append((str(file), str(error)))
                 faults.writerow(errors[-1])
                 continue
+            ids, _ = choose(classes.reshape(1, -1) if isinstance(classes, Tensor) else classes, evidence.logits)
+            chosen = evidence.centered().select(ids)
             rows = list(_predictions(classifier, picture, evidence, chosen, f"pictures/{number:05d}.png"))
             _draw(out / rows[0].figure, picture, evidence, chosen, rows)
             _store(archive, f"{number:05d}", evidence.select(chosen.classes), picture)
@@ -122,20 +129,11 @@ def explain(
     return result
 
 
-def _evidence(
-    classifier: PooledClassifier, picture: Picture, classes: Classes, size: int | None
-) -> tuple[Evidence, Evidence]:
-    """Raw evidence for all classes, and the chosen ones against the mean class; checked."""
-    if classifier.input_spec is None:
-        hint = "Pass input_spec=InputSpec(size, mean, std) when you build it."
-        raise DataError("explain", "a classifier that says how pictures are prepared", "input_spec=None", hint)
-    x = prepare(picture, classifier.input_spec, size)
+def _evidence(classifier: PooledClassifier, x: Tensor) -> Evidence:
+    """Raw evidence of one picture for all classes, checked."""
     first = next(classifier.parameters(), x)
     with torch.inference_mode():
-        evidence = classifier.evidence(x.to(first.device, first.dtype), "all").detach().check()
-        wanted = classes.reshape(1, -1) if isinstance(classes, Tensor) else classes
-        ids, _ = choose(wanted, evidence.logits)
-        return evidence, evidence.centered().select(ids)
+        return classifier.evidence(x.to(first.device, first.dtype), "all").detach().check()
 
 
 def _predictions(
@@ -194,13 +192,19 @@ def _make_folder(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(str(out), "a folder to write to", "a file", "Choose another --out.")
     if out.is_dir() and any(out.iterdir()):
-        ours = (out / "predictions.csv").is_file() and (out / "errors.csv").is_file()
+        ours = _is_ours(out)
         if not (overwrite and ours):
             got = "one with an earlier explanation" if ours else "one with other files"
             hint = "Pass --overwrite to replace it." if ours else "Choose another --out."
             raise DataError(str(out), "a new or empty folder", got, hint)
-        shutil.rmtree(out / "pictures", ignore_errors=True)
+        for figure in (out / "pictures").glob("[0-9]*.png"):
+            figure.unlink()
     (out / "pictures").mkdir(parents=True, exist_ok=True)
+
+
+def _is_ours(out: Path) -> bool:
+    """Whether the folder holds an earlier explanation."""
+    return (out / "predictions.csv").is_file() and (out / "errors.csv").is_file()
 
 
 def _progress(files: list[Path]) -> Iterable[Path]:
