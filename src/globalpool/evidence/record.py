@@ -43,8 +43,8 @@ class Evidence:
     against: Tensor | None = None
 
     def residual(self) -> Tensor:
-        """``|sum of maps + offset - logits|``, ``(N, K')``, logit units."""
-        return (self.layout.sum_samples(self.maps) + self.offset - self.logits).abs()
+        """``|sum of maps + offset - logits|``, ``(N, K')``, logit units; a measurement, without gradient."""
+        return (self.layout.sum_samples(self.maps) + self.offset - self.logits).abs().detach()
 
     def check(self, rtol: float | None = None) -> Self:
         """Itself, or EvidenceError where the residual exceeds ``rtol * max(1, sum |maps|)``.
@@ -52,7 +52,7 @@ class Evidence:
         ``rtol`` None: 1e-12 for float64 logits, 1e-5 for float32, 1e-2 for float16, 8e-2 for bfloat16. NaN fails.
         """
         rtol = TOLERANCES[self.logits.dtype] if rtol is None else rtol
-        residual = self.residual().detach()
+        residual = self.residual()
         allowed = rtol * self.layout.sum_samples(self.maps.detach().abs()).clamp(min=1)
         if not bool((residual <= allowed).all()):
             worst = int(torch.where(residual.isnan(), float("inf"), residual / allowed).argmax())
