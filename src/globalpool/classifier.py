@@ -1,16 +1,15 @@
 """A whole network whose logits are maps: trunk, pool, tail."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
 from torch import Tensor, nn
 
-from globalpool.errors import PoolError
-from globalpool.evidence import Classes, Evidence, account, is_affine
+from globalpool.evidence import Classes, Evidence, account, evaluating, is_affine
 from globalpool.layout import LayoutArguments
 from globalpool.pools import Pool
+from globalpool.pools.base import check_pool_type
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,7 @@ class PooledClassifier(nn.Module):
         input_spec: InputSpec | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(pool, Pool):
-            hint = "Use globalpool.Mean() where a model has AdaptiveAvgPool2d(1)."
-            raise PoolError("PooledClassifier", "`pool` to be a globalpool.Pool", type(pool).__name__, hint)
+        check_pool_type("PooledClassifier", pool)
         self.trunk, self.pool, self.tail = trunk, pool, tail
         self.labels = None if labels is None else tuple(labels)
         self.input_spec = input_spec
@@ -70,22 +67,9 @@ class PooledClassifier(nn.Module):
     def evidence(self, x: Tensor, classes: Classes = "top1", **layout: Unpack[LayoutArguments]) -> Evidence:
         """What each position of the feature map gave each chosen logit, in eval mode; see ``PooledHead.evidence``.
 
-        A trunk in train mode is put in eval mode for the call and given back; call ``eval()`` first where several
-        threads share it.
+        Modules in train mode are put in eval mode for the call and given back; call ``eval()`` first where several
+        threads share them.
         """
         with evaluating(self.trunk):
             features = self.features(x)
         return account(self.pool, self.tail, features, classes, **layout)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode for the block; every submodule gets its own mode back, also after an error."""
-    training = [part for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from globalpool.evidence import Classes, Evidence, account, check_width, is_affine
 from globalpool.layout import LayoutArguments
 from globalpool.pools import Pool
+from globalpool.pools.base import check_pool_type
 
 
 class PooledHead(nn.Module):
@@ -18,6 +19,7 @@ class PooledHead(nn.Module):
 
     def __init__(self, pool: Pool, in_features: int, num_classes: int, *, bias: bool = True) -> None:
         super().__init__()
+        check_pool_type("PooledHead", pool)
         self.pool = pool
         self.tail = nn.Linear(in_features, num_classes, bias=bias)
 

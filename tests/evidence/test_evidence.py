@@ -272,7 +272,9 @@ def test_a_tail_that_is_not_affine_is_refused_by_name() -> None:
     ):
         classifier = PooledClassifier(nn.Identity(), pools.Mean(), tail)
         assert not classifier.affine
-        with pytest.raises(EvidenceError, match=f"got {name} in .*Through other modules the logit is not a sum"):
+        with pytest.raises(
+            EvidenceError, match=f"got {name} in .*Through other modules, or a forward of its own, the logit is not"
+        ):
             classifier.evidence(x)
 
 

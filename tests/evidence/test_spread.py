@@ -2,7 +2,9 @@
 
 import itertools
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -170,8 +172,15 @@ def test_ragged_grids_give_a_list() -> None:
 
 def test_sizes_that_cannot_be() -> None:
     evidence = evidence_on(3, 4)
-    with pytest.raises(EvidenceError, match=re.escape("expected a positive size for each of 2 axes; got (5,).")):
+    with pytest.raises(EvidenceError, match=re.escape("expected a positive whole size for each of 2 axes; got (5,).")):
         evidence.upsample((5,))
+    wrong: list[Any] = [8.0, "88", True, (5, 0), (3.5, 4)]
+    for size in wrong:
+        with pytest.raises(EvidenceError, match=r"expected a positive whole size for each of 2 axes; got"):
+            evidence.upsample(size)
+    right: list[Any] = [np.int64(8), torch.tensor([8, 8]), [8, 8]]
+    for size in right:
+        assert torch.equal(torch.as_tensor(evidence.upsample(size)), torch.as_tensor(evidence.upsample(8)))
     with pytest.raises(
         EvidenceError, match=re.escape("expected `sizes` from 1 to the canvas (5, 5); got [[6, 5], [5, 5]].")
     ):

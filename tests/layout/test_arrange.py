@@ -95,8 +95,12 @@ REFUSED: list[tuple[Tensor, dict[str, Any], str]] = [
     (ROWS, {}, "got float32 (6, 3). Rows of several samples (T, C) need ptr=(N + 1,) or batch=(T,)."),
     (X, {"mask": ones(2, 20)}, "`mask` of shape (N, *S) = (2, 4, 5), bool (True = real position)"),
     (X, {"mask": ones(2, 4, 5).long()}, "got int64 (2, 4, 5). Write mask.bool(); True means real, the opposite of"),
-    (X, {"mask": -torch.ones(2, 4, 5)}, "finite and non-negative; got a smallest entry of -1.0 and a largest of -1.0."),
-    (X, {"mask": torch.full((2, 4, 5), torch.nan)}, "every entry of the measure `mask` to be finite and non-negative"),
+    (
+        X,
+        {"mask": -torch.ones(2, 4, 5)},
+        "to be 0 or between 1e-30 and 1e+30; got entries from -1 to -1. A measure is the size",
+    ),
+    (X, {"mask": torch.full((2, 4, 5), torch.nan)}, "every entry of the measure `mask` to be 0 or between"),
     (
         X,
         {"lengths": torch.tensor([4, 5])},
@@ -189,11 +193,11 @@ def test_a_wrong_number_of_bins_is_refused() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: gp.GeM(p=0.0), "GeM: expected `p` positive and finite; got 0.0. Use p=Learned(1.0) to train it."),
-        (lambda: gp.GeM(eps=0.0), "GeM: expected `eps` positive; got 0.0."),
+        (lambda: gp.GeM(p=0.0), "GeM: expected `p` between 1e-30 and 1e30, or Learned; got 0.0."),
+        (lambda: gp.GeM(eps=0.0), "GeM: expected `eps` between 1e-30 and 1e30, or Learned; got 0.0."),
         (
             lambda: gp.LogMeanExp(r=0.0),
-            "LogMeanExp: expected `r` finite and not zero; got 0.0. The limit r = 0 is the pool Mean.",
+            "LogMeanExp: expected `r` (or -r) between 1e-30 and 1e30, or Learned; got 0.0. The limit",
         ),
         (lambda: gp.Grid(), "Grid: expected one positive number of bins for each reduced axis; got (). As Grid(2, 2)."),
         (
@@ -201,7 +205,10 @@ def test_a_wrong_number_of_bins_is_refused() -> None:
             'Grid: expected `partition` to be "exact" or "torch"; got \'other\'.',
         ),
         (lambda: gp.Attention(3, content=None), "Attention: expected `content`, `position` or both; got neither."),
-        (lambda: gp.Attention(3, temperature=0.0), "Attention: expected `temperature` positive and finite; got 0.0."),
+        (
+            lambda: gp.Attention(3, temperature=0.0),
+            "Attention: expected `temperature` between 1e-30 and 1e30, or Learned; got 0.0.",
+        ),
         (lambda: gp.Mean(empty=anything("nan")), 'Mean: expected `empty` to be "zero" or "raise"; got \'nan\'.'),
         (
             lambda: gp.PositionGrid(),

@@ -44,7 +44,10 @@ def test_learned_is_positive_and_starts_where_told() -> None:
     number = gp.Learned(2.5, channels=3)
     assert torch.allclose(number(), torch.full((3,), 2.5))
     with torch.no_grad():
-        number.log.sub_(50)
-    assert (number() > 0).all()
-    with pytest.raises(PoolError, match=r"Learned: expected a positive, finite initial value; got -1"):
+        number.log.sub_(500)
+    assert (number() > 1e-18).all()
+    with torch.no_grad():
+        number.log.add_(1000)
+    assert (number() < 1e18).all()
+    with pytest.raises(PoolError, match=r"Learned: expected a positive initial value between 1e-17 and 1e17; got -1"):
         gp.Learned(-1.0)

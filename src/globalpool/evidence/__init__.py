@@ -2,6 +2,7 @@
 
 from globalpool.evidence.account import account, check_width
 from globalpool.evidence.choose import Classes
+from globalpool.evidence.modes import evaluating
 from globalpool.evidence.record import Evidence, Kind, offset_share
 from globalpool.evidence.tails import AffineMap, affine_map, is_affine
 
@@ -13,6 +14,7 @@ __all__ = [
     "account",
     "affine_map",
     "check_width",
+    "evaluating",
     "is_affine",
     "offset_share",
 ]

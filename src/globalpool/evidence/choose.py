@@ -21,19 +21,20 @@ def choose(classes: Classes, logits: Tensor) -> tuple[Tensor, bool]:
         digits = classes.removeprefix("top")
         if classes == "all":
             return torch.arange(count, device=logits.device).expand(samples, count), True
-        if classes.startswith("top") and digits.isdecimal() and 1 <= int(digits) <= count:
+        if classes.startswith("top") and digits.isascii() and digits.isdecimal() and 1 <= int(digits) <= count:
             return logits.topk(int(digits), dim=1).indices, False
         raise _wrong(repr(classes), count)
-    if isinstance(classes, int):
+    if isinstance(classes, int) and not isinstance(classes, bool):
         if not 0 <= classes < count:
             raise _wrong(str(classes), count)
         return torch.full((samples, 1), classes, dtype=torch.long, device=logits.device), True
-    fits = isinstance(classes, Tensor) and classes.dtype in INTEGERS and classes.ndim in (1, 2)
-    if not fits or classes.shape[0] != samples:
+    if not isinstance(classes, Tensor) or classes.dtype not in INTEGERS or classes.ndim not in (1, 2):
+        raise _wrong(describe(classes), count)
+    if classes.shape[0] != samples:
         raise _wrong(describe(classes), count)
     ids = classes.long().to(logits.device)
     require(((ids >= 0) & (ids < count)).all(), lambda: _wrong(f"ids from {int(ids.min())} to {int(ids.max())}", count))
-    return ids.reshape(samples, -1), False
+    return ids if ids.ndim == 2 else ids.unsqueeze(1), False
 
 
 def _wrong(got: str, count: int) -> EvidenceError:

@@ -9,11 +9,11 @@ from torch import Tensor
 from globalpool.errors import EvidenceError
 from globalpool.evidence.spread import Size, spread
 from globalpool.layout import Layout
-from globalpool.layout.check import require
+from globalpool.layout.check import INTEGERS, check_integers, describe, require
 
 Kind = Literal["linear", "weighted", "gated"]
 
-#: Allowed residual relative to ``max(1, sum |maps|)``, by the dtype of the logits: a few roundings.
+#: Allowed residual relative to what was added up, by the weakest dtype in the chain: a few roundings.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 
 
@@ -27,7 +27,9 @@ class Evidence:
     - ``kind``: "linear" (pool and tail affine: removing a position removes exactly its evidence), "weighted" (the
       weights depend on the features: adds up, but is no counterfactual) or "gated" (the tail is held linear);
     - ``view``: "raw", or what ``contrast`` and ``centered`` made of it; ``against (N,)`` the other class of a contrast;
-    - ``num_classes``: K of the head.
+    - ``num_classes``: K of the head;
+    - ``tolerance``: the relative residual that rounding explains, by the weakest dtype of features, tail and logits;
+    - ``magnitude (N, K')``: for a contrast or centred view, the size of the raw numbers it was made of.
 
     Exact over the positions of the last feature map, in eval mode; it does not say what the trunk did before.
     """
@@ -39,21 +41,24 @@ class Evidence:
     layout: Layout
     kind: Kind
     num_classes: int
+    tolerance: float
     view: Literal["raw", "contrast", "centered"] = "raw"
     against: Tensor | None = None
+    magnitude: Tensor | None = None
 
     def residual(self) -> Tensor:
         """``|sum of maps + offset - logits|``, ``(N, K')``, logit units; a measurement, without gradient."""
         return (self.layout.sum_samples(self.maps) + self.offset - self.logits).abs().detach()
 
     def check(self, rtol: float | None = None) -> Self:
-        """Itself, or EvidenceError where the residual exceeds ``rtol * max(1, sum |maps|)``.
+        """Itself, or EvidenceError where the residual exceeds ``rtol * max(1, sum |maps|, |offset|, |logit|)``.
 
-        ``rtol`` None: 1e-12 for float64 logits, 1e-5 for float32, 1e-2 for float16, 8e-2 for bfloat16. NaN fails.
+        ``rtol`` None is ``tolerance``: 1e-12 in float64, 1e-5 in float32, 1e-2 in float16, 8e-2 in bfloat16. Views
+        are held to the raw numbers they are differences of. NaN fails.
         """
-        rtol = TOLERANCES[self.logits.dtype] if rtol is None else rtol
+        rtol = self.tolerance if rtol is None else rtol
         residual = self.residual()
-        allowed = rtol * self.layout.sum_samples(self.maps.detach().abs()).clamp(min=1)
+        allowed = rtol * self._magnitude().clamp(min=1)
         if not bool((residual <= allowed).all()):
             worst = int(torch.where(residual.isnan(), float("inf"), residual / allowed).argmax())
             sample, column = divmod(worst, residual.shape[1])
@@ -72,8 +77,11 @@ class Evidence:
 
     def select(self, classes: Tensor) -> "Evidence":
         """The same evidence for fewer classes: ids ``(N,)`` or ``(N, k)`` that must be present."""
-        columns = self._columns(classes if classes.ndim == 2 else classes.unsqueeze(1))
+        ids = check_integers("Evidence.select", "classes", classes, (None,) * max(classes.ndim, 1), "class ids")
+        columns = self._columns(ids if ids.ndim == 2 else ids.unsqueeze(1))
         pick = {name: getattr(self, name).gather(1, columns) for name in ("classes", "logits", "offset")}
+        if self.magnitude is not None:
+            pick["magnitude"] = self.magnitude.gather(1, columns)
         return replace(self, maps=self._take(columns), **pick)
 
     def contrast(self, i: int | Tensor, j: int | Tensor) -> "Evidence":
@@ -88,6 +96,7 @@ class Evidence:
             maps=first.maps - second.maps,
             logits=first.logits - second.logits,
             offset=first.offset - second.offset,
+            magnitude=torch.maximum(first._magnitude(), second._magnitude()),
             view="contrast",
             against=second.classes[:, 0],
         )
@@ -106,6 +115,7 @@ class Evidence:
             maps=self.maps - self.maps.mean(1, keepdim=True),
             logits=self.logits - self.logits.mean(1, keepdim=True),
             offset=self.offset - self.offset.mean(1, keepdim=True),
+            magnitude=torch.maximum(self._magnitude(), self._magnitude().mean(1, keepdim=True)),
             view="centered",
         )
 
@@ -128,10 +138,20 @@ class Evidence:
         """Maps at another resolution with the same values, for display only: the sums change."""
         return spread(self.maps, self.layout, size, sizes, conserve=False)
 
+    def _magnitude(self) -> Tensor:
+        if self.magnitude is not None:
+            return self.magnitude
+        given = self.layout.sum_samples(self.maps.detach().abs())
+        return torch.stack([given, self.offset.detach().abs().to(given), self.logits.detach().abs().to(given)]).amax(0)
+
     def _ids(self, classes: int | Tensor) -> Tensor:
-        if isinstance(classes, int):
-            return torch.full((self.classes.shape[0],), classes, device=self.classes.device)
-        return classes.to(self.classes.device)
+        samples = self.classes.shape[0]
+        if isinstance(classes, int) and not isinstance(classes, bool):
+            return torch.full((samples,), classes, device=self.classes.device)
+        if isinstance(classes, Tensor) and classes.dtype in INTEGERS and classes.shape in ((), (samples,)):
+            return classes.to(self.classes.device).expand(samples)
+        expected = f"an id, or one a sample as integers ({samples},)"
+        raise EvidenceError("Evidence.contrast", expected, describe(classes))
 
     def _columns(self, wanted: Tensor) -> Tensor:
         found = self.classes.unsqueeze(1) == wanted.unsqueeze(2)

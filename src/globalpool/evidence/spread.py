@@ -1,6 +1,7 @@
 """Evidence at another resolution: sum-preserving, or interpolated for display."""
 
 from collections.abc import Sequence
+from operator import index
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from globalpool.errors import EvidenceError
 from globalpool.layout import Dense, Layout, Ragged
 from globalpool.layout.check import check_integers
 
-Size = int | Sequence[int]
+Size = int | Sequence[int] | Tensor
 
 
 def spread(maps: Tensor, layout: Layout, size: Size, sizes: Tensor | None, conserve: bool) -> Tensor | list[Tensor]:
@@ -21,9 +22,12 @@ def spread(maps: Tensor, layout: Layout, size: Size, sizes: Tensor | None, conse
 
 
 def _shape(size: Size, axes: int) -> tuple[int, ...]:
-    shape = (size,) * axes if isinstance(size, int) else tuple(size)
-    if len(shape) != axes or not all(side > 0 for side in shape):
-        raise EvidenceError("Evidence.upsample", f"a positive size for each of {axes} axes", str(size))
+    try:
+        shape = tuple(index(side) for side in size) if isinstance(size, Sequence | Tensor) else (index(size),) * axes
+    except TypeError:
+        shape = ()
+    if len(shape) != axes or isinstance(size, str | bool) or not all(side > 0 for side in shape):
+        raise EvidenceError("Evidence.upsample", f"a positive whole size for each of {axes} axes", str(size))
     return shape
 
 
@@ -36,7 +40,7 @@ def _ragged(maps: Tensor, layout: Ragged, size: Size, sizes: Tensor | None, cons
     pictures = []
     for sample, shape in enumerate(layout.shapes.tolist()):
         rows = slice(int(layout.ptr[sample]), int(layout.ptr[sample + 1]))
-        own = maps[rows].T.reshape(1, -1, *shape)
+        own = maps[rows].T.reshape(1, maps.shape[1], *shape)
         measure = None if layout.measure is None else layout.measure[rows].reshape(1, *shape)
         grid = Dense(
             1, tuple(shape), tuple(range(axes)), layout.dtype, layout.device, measure, layout.shapes[sample, None]
@@ -47,6 +51,8 @@ def _ragged(maps: Tensor, layout: Ragged, size: Size, sizes: Tensor | None, cons
 
 
 def _dense(maps: Tensor, layout: Dense, shape: tuple[int, ...], sizes: Tensor | None, conserve: bool) -> Tensor:
+    if 0 in layout.spatial or layout.samples == 0:
+        return maps.new_zeros((*maps.shape[:2], *shape))
     starts, lengths = layout.extent()
     canvas = torch.tensor(layout.spatial, device=maps.device)
     target = torch.tensor(shape, device=maps.device)
@@ -61,7 +67,7 @@ def _dense(maps: Tensor, layout: Dense, shape: tuple[int, ...], sizes: Tensor | 
         )
         last = last.to(maps.device)
         first = torch.zeros_like(last)
-        if bool((last > target).any()) or bool((last < 1).any()):
+        if bool((last > target).any()) or bool(((last < 1) & (lengths > 0)).any()):
             raise EvidenceError("Evidence.upsample", f"`sizes` from 1 to the canvas {shape}", str(last.tolist()[:8]))
         starts, lengths, first, last = torch.broadcast_tensors(starts, lengths, first, last)
     matrices = [

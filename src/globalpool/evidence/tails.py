@@ -11,67 +11,70 @@ from torch import Tensor, nn
 
 from globalpool.errors import EvidenceError
 
-IDENTITIES = (nn.Identity, nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Flatten)
+DROPOUTS = (nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout)
+IDENTITIES = (nn.Identity, nn.Flatten, *DROPOUTS)
 
 
 @dataclass(frozen=True, eq=False)
 class AffineMap:
-    """``logits = weight @ vector + bias``: ``weight (K, F)``, ``bias (K,)`` or None for zero."""
+    """``logits = weight @ vector + bias``: ``weight (K, F)``, ``bias (K,)``."""
 
     weight: Tensor
-    bias: Tensor | None
-
-    def __call__(self, vectors: Tensor) -> Tensor:
-        """``(N, F) -> (N, K)``."""
-        return nn.functional.linear(vectors.to(self.weight.dtype), self.weight, self.bias)
-
-    def offset(self) -> Tensor:
-        """``(K,)``: the logits of a zero vector."""
-        return self.weight.new_zeros(self.weight.shape[0]) if self.bias is None else self.bias
+    bias: Tensor
 
 
 def is_affine(tail: nn.Module) -> bool:
     """Whether the tail, in its present mode, is an affine map that ``affine_map`` can write down."""
-    if isinstance(tail, nn.Sequential):
-        return all(is_affine(part) for part in tail)
-    if isinstance(tail, nn.BatchNorm1d):
+    if _runs_as(tail, nn.Sequential):
+        return all(is_affine(part) for part in tail.children())
+    if isinstance(tail, nn.BatchNorm1d) and _runs_as(tail, nn.BatchNorm1d):
         return tail.running_mean is not None and not tail.training
-    if isinstance(tail, IDENTITIES):
-        return not (tail.training and isinstance(tail, nn.Dropout | nn.AlphaDropout | nn.FeatureAlphaDropout))
-    return isinstance(tail, nn.Linear)
+    if any(_runs_as(tail, kind) for kind in IDENTITIES):
+        return not (tail.training and isinstance(tail, DROPOUTS))
+    return _runs_as(tail, nn.Linear)
 
 
 def affine_map(tail: nn.Module) -> AffineMap:
     """The affine map of ``tail`` in eval mode, composed from its parts; raises EvidenceError for other modules."""
-    parts = [part for part in _flat(tail) if not isinstance(part, IDENTITIES)]
-    if len(parts) == 1 and isinstance(parts[0], nn.Linear):
-        return AffineMap(parts[0].weight, parts[0].bias)
-    composed: AffineMap | None = None
+    parts = [part for part in _flat(tail) if not any(_runs_as(part, kind) for kind in IDENTITIES)]
+    if len(parts) == 1 and isinstance(parts[0], nn.Linear) and _runs_as(parts[0], nn.Linear):
+        bias = parts[0].bias
+        return AffineMap(parts[0].weight, parts[0].weight.new_zeros(parts[0].out_features) if bias is None else bias)
+    # In float64: composing means subtracting large constants from each other.
+    scale, shift = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    weight: Tensor | None = None
+    dtype = torch.float32
     for part in parts:
-        if isinstance(part, nn.Linear):
-            step = AffineMap(part.weight, part.bias)
-        elif isinstance(part, nn.BatchNorm1d) and part.running_mean is not None and part.running_var is not None:
-            scale = torch.rsqrt(part.running_var + part.eps)
-            scale = scale if part.weight is None else scale * part.weight
-            shift = -part.running_mean * scale
-            step = AffineMap(torch.diag(scale), shift if part.bias is None else shift + part.bias)
+        if isinstance(part, nn.Linear) and _runs_as(part, nn.Linear):
+            own, dtype = part.weight.double(), part.weight.dtype
+            if weight is None:
+                weight, shift = own * scale, own @ shift.expand(part.in_features).to(own)
+            else:
+                weight, shift = own @ weight, own @ shift
+            shift = shift if part.bias is None else shift + part.bias.double()
+        elif isinstance(part, nn.BatchNorm1d) and _runs_as(part, nn.BatchNorm1d) and part.running_mean is not None:
+            assert part.running_var is not None
+            factor = torch.rsqrt(part.running_var.double() + part.eps)
+            factor = factor if part.weight is None else factor * part.weight.double()
+            shift = (shift.to(factor) - part.running_mean.double()) * factor
+            shift = shift if part.bias is None else shift + part.bias.double()
+            scale, weight = (scale.to(factor) * factor, None) if weight is None else (scale, weight * factor[:, None])
         else:
             raise EvidenceError(
                 "evidence",
                 "a tail of Linear, BatchNorm1d with running statistics, Dropout, Flatten and Identity",
                 f"{type(part).__name__} in {type(tail).__name__}",
-                "Through other modules the logit is not a sum over positions.",
+                "Through other modules, or a forward of its own, the logit is not a sum over positions.",
             )
-        composed = step if composed is None else _after(step, composed)
-    if composed is None:
+    if weight is None:
         raise EvidenceError("evidence", "a tail with at least one Linear layer", type(tail).__name__)
-    return composed
+    return AffineMap(weight.to(dtype), shift.to(dtype))
 
 
-def _after(second: AffineMap, first: AffineMap) -> AffineMap:
-    bias = second(first.offset().unsqueeze(0))[0]
-    return AffineMap(second.weight @ first.weight, bias)
+def _runs_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether the module computes what ``kind`` computes: a subclass with a forward of its own does not."""
+    return isinstance(module, kind) and type(module).forward is kind.forward
 
 
 def _flat(tail: nn.Module) -> list[nn.Module]:
-    return [leaf for part in tail for leaf in _flat(part)] if isinstance(tail, nn.Sequential) else [tail]
+    return [leaf for part in tail.children() for leaf in _flat(part)] if _runs_as(tail, nn.Sequential) else [tail]

@@ -5,8 +5,17 @@ from globalpool.kernels.reference import (
     blocked_matmul,
     dense_max,
     dense_sum,
+    full_precision,
     segment_max,
     segment_sum,
 )
 
-__all__ = ["accumulation_dtype", "blocked_matmul", "dense_max", "dense_sum", "segment_max", "segment_sum"]
+__all__ = [
+    "accumulation_dtype",
+    "blocked_matmul",
+    "dense_max",
+    "dense_sum",
+    "full_precision",
+    "segment_max",
+    "segment_sum",
+]

@@ -1,8 +1,10 @@
 """The primitives over positions in plain torch: the specification every faster kernel is held to.
 
-Half-precision values are accumulated in float32. float32 is accumulated pairwise on dense axes (torch's own
-cascade) and in float64 on ragged segments, where additions arrive one by one. float64 stays float64.
+Dense half-precision values are accumulated in float32, pairwise (torch's own cascade), and so is float32. On ragged
+segments additions arrive one by one, so everything is accumulated in float64.
 """
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -13,6 +15,13 @@ HALF_DTYPES = (torch.float16, torch.bfloat16)
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype in which weights, sums and remainders of ``dtype`` features are kept."""
     return torch.float32 if dtype in HALF_DTYPES else dtype
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast inside: sums keep the accumulation dtype."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def dense_sum(values: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -32,9 +41,8 @@ def dense_max(values: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 def segment_sum(values: Tensor, segment: Tensor, segments: int) -> Tensor:
     """``(T, *rest)`` rows summed into ``(segments, *rest)`` by the segment number of each row ``(T,)``."""
-    wide = torch.float32 if values.dtype in HALF_DTYPES else torch.float64
-    sums = values.new_zeros((segments, *values.shape[1:]), dtype=wide)
-    return sums.index_add(0, segment, values.to(wide)).to(accumulation_dtype(values.dtype))
+    sums = values.new_zeros((segments, *values.shape[1:]), dtype=torch.float64)
+    return sums.index_add(0, segment, values.double()).to(accumulation_dtype(values.dtype))
 
 
 def segment_max(values: Tensor, segment: Tensor, segments: int) -> Tensor:

@@ -12,6 +12,7 @@ from globalpool.layout.check import check_integers, check_mask, describe, requir
 from globalpool.layout.dense import Dense
 from globalpool.layout.ragged import Ragged
 
+ARGUMENTS = frozenset(LayoutArguments.__annotations__)
 DENSE_ONLY, RAGGED_ONLY = ("lengths", "sizes", "channel_dim"), ("ptr", "batch", "size", "shapes", "pos")
 
 
@@ -25,6 +26,11 @@ def arrange(
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise LayoutError(where, "features as a floating-point tensor", describe(x), "Write x.float().")
+    unknown = sorted(set(arguments) - ARGUMENTS)
+    if unknown:
+        hint = "`mask` is True at real positions, torch's key_padding_mask at absent ones: pass mask=~key_padding_mask."
+        hint = hint if any("mask" in name for name in unknown) else ""
+        raise LayoutError(where, f"arguments among {', '.join(sorted(ARGUMENTS))}", ", ".join(unknown), hint)
     given = {name for name, value in arguments.items() if value is not None}
     ragged = bool(given & {"ptr", "batch"})
     strangers = sorted(given.intersection(DENSE_ONLY if ragged else RAGGED_ONLY))
@@ -86,8 +92,7 @@ def _dense(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layout
         sizes = extent
         measure = _inside(sizes, spatial).to(dtype)
     if mask is not None:
-        check_mask(where, mask, (samples, *spatial), "(N, *S)")
-        own = mask.to(x.device, dtype)
+        own = check_mask(where, mask, (samples, *spatial), "(N, *S)", dtype).to(x.device)
         measure = own if measure is None else measure * own
     reduced = spatial_axes(where, dim, len(spatial))
     return features, Dense(samples, spatial, reduced, dtype, x.device, measure, sizes)
@@ -98,7 +103,7 @@ def _inside(sizes: Tensor, spatial: tuple[int, ...]) -> Tensor:
     inside = torch.ones((1,) * (1 + len(spatial)), dtype=torch.bool, device=sizes.device)
     for axis, side in enumerate(spatial):
         line = torch.arange(side, device=sizes.device) < sizes[:, axis, None]
-        inside = inside & line.reshape(-1, *(side if other == axis else 1 for other in range(len(spatial))))
+        inside = inside & line.reshape(sizes.shape[0], *(side if other == axis else 1 for other in range(len(spatial))))
     return inside
 
 
@@ -108,12 +113,17 @@ def _ragged(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layou
     rows, dtype, device = x.shape[0], kernels.accumulation_dtype(x.dtype), x.device
     index, ptr, samples = _samples(where, rows, device, arguments)
     mask, shapes, pos = arguments.get("mask"), arguments.get("shapes"), arguments.get("pos")
-    if mask is not None:
-        check_mask(where, mask, (rows,), "(T,)")
+    measure = None if mask is None else check_mask(where, mask, (rows,), "(T,)", dtype).to(device)
     if shapes is not None and pos is not None:
         raise LayoutError(where, "one geometry", "`shapes` and `pos`", "Cells have shapes, points have pos.")
     if pos is not None and (not isinstance(pos, Tensor) or pos.ndim != 2 or pos.shape[0] != rows):
         raise LayoutError(where, f"`pos` of shape (T, D) with T = {rows}", describe(pos))
+    if pos is not None:
+        finite = pos.isfinite().all(1)
+        require(
+            (finite if measure is None else finite | (measure.to(pos.device) == 0)).all(),
+            lambda: LayoutError(where, "finite `pos` at every present row", "NaN or Inf", "Mask those rows out."),
+        )
     if shapes is not None:
         shapes = check_integers(where, "shapes", shapes, (samples, None), "each sample's grid").to(device)
         require(
@@ -126,7 +136,7 @@ def _ragged(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layou
         )
     layout = Ragged(
         samples, index, index, ptr, dtype, device,
-        measure=None if mask is None else mask.to(device, dtype), shapes=shapes, pos=pos,
+        measure=measure, shapes=shapes, pos=None if pos is None else pos.to(device),
     )  # fmt: skip
     return x, layout if dim is None else _keep(where, layout, dim)
 

@@ -58,6 +58,7 @@ class Axis:
     start: Tensor
     stop: Tensor
     length: Tensor
+    points: bool = False
 
 
 class Layout(ABC):
@@ -174,6 +175,10 @@ class Layout(ABC):
         """One at every position, absent ones too, as weights: ``mid = (1, 1)``."""
 
     def coordinates(self, where: str) -> Tensor:
-        """Centre of each position relative to its own sample, ``(*position, D)`` in [0, 1], ``D`` reduced axes."""
+        """Centre of each position relative to its own sample, ``(*position, D)`` in [0, 1], ``D`` reduced axes.
+
+        0.5 at absent positions, which may lie outside their sample.
+        """
         centres = [(axis.start + axis.stop).to(self.dtype) / (2 * axis.length) for axis in self.axes(where)]
-        return torch.stack(torch.broadcast_tensors(*centres), -1)
+        place = torch.stack(torch.broadcast_tensors(*centres), -1)
+        return place if self.measure is None else torch.where(self.measure.unsqueeze(-1) > 0, place, 0.5)

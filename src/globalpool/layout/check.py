@@ -7,6 +7,8 @@ from torch import Tensor
 
 from globalpool.errors import GlobalPoolError, LayoutError
 
+#: Sizes of positions whose sums and products with features stay in the range of float32.
+MEASURES = (1e-30, 1e30)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -32,26 +34,28 @@ def require(condition: Tensor, error: Callable[[], GlobalPoolError]) -> None:
         torch._assert_async(condition, str(error()))
 
 
-def check_mask(where: str, mask: Tensor, shape: tuple[int, ...], names: str) -> None:
-    """A mask is bool (True = real) or a non-negative float measure, of the given shape."""
+def check_mask(where: str, mask: Tensor, shape: tuple[int, ...], names: str, dtype: torch.dtype) -> Tensor:
+    """The measure in ``dtype`` of a mask that is bool (True = real) or a float measure of the given shape."""
     expected = f"`mask` of shape {names} = {shape}, bool (True = real position) or a non-negative float measure"
     if not isinstance(mask, Tensor) or tuple(mask.shape) != shape:
         hint = "A mask has one entry a position of the feature map, none for channels."
         raise LayoutError(where, expected, describe(mask), hint)
     if mask.dtype == torch.bool:
-        return
+        return mask.to(dtype)
     if not mask.is_floating_point():
         hint = "Write mask.bool(); True means real, the opposite of torch's key_padding_mask."
         raise LayoutError(where, expected, describe(mask), hint)
+    low, high = MEASURES
     require(
-        ((mask >= 0) & (mask < float("inf"))).all(),
+        ((mask == 0) | ((mask >= low) & (mask <= high))).all(),
         lambda: LayoutError(
             where,
-            "every entry of the measure `mask` to be finite and non-negative",
-            f"a smallest entry of {float(mask.min())} and a largest of {float(mask.max())}",
-            "A measure is the size of each position; 0 marks an absent one.",
+            f"every entry of the measure `mask` to be 0 or between {low:g} and {high:g}",
+            f"entries from {float(mask.min()):g} to {float(mask.max()):g}",
+            "A measure is the size of each position, in a unit of your choice; 0 marks an absent one.",
         ),
     )
+    return mask.to(dtype)
 
 
 def check_integers(where: str, name: str, value: Tensor, shape: tuple[int | None, ...], meaning: str) -> Tensor:

@@ -121,7 +121,8 @@ class Dense(Layout):
             return self.sum(weights * features.unsqueeze(1))
         rows = self._split(weights)[:, :, 0].transpose(1, 2)
         columns = self._split(features).permute(0, 2, 3, 1)
-        pooled = kernels.blocked_matmul(rows, columns).permute(0, 2, 3, 1)
+        with kernels.full_precision(self.device):
+            pooled = kernels.blocked_matmul(rows, columns).permute(0, 2, 3, 1)
         return pooled.reshape(*pooled.shape[:3], *self.kept_shape)
 
     def contract(self, features: Tensor, weights: Tensor, rows: Tensor) -> Tensor:

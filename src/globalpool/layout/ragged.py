@@ -85,19 +85,22 @@ class Ragged(Layout):
 
     def axes(self, where: str) -> list[Axis]:
         if self.pos is not None:
-            return self._point_axes(self.pos.to(self.dtype))
+            return self._point_axes(self.pos)
         cell, shape = self.cells(where)
         reduced = [axis for axis in range(shape.shape[1]) if axis not in self.kept]
         return [Axis(cell[:, axis], cell[:, axis] + 1, shape[:, axis]) for axis in reduced]
 
     def _point_axes(self, pos: Tensor) -> list[Axis]:
-        """Points relative to their sample's bounding box; the middle of an axis the sample does not extend along."""
-        pos = self.present(pos, 0)
+        """Points relative to their sample's bounding box; the middle of an axis the sample does not extend along.
+
+        Differences are taken in the dtype of ``pos``: time stamps and map coordinates have no digits to lose.
+        """
+        pos = self.present(pos if pos.is_floating_point() else pos.double(), 0)
         high, low = self.spread(self.max(pos)), -self.spread(self.max(-pos))
         flat = high <= low
-        place = torch.where(flat, 0.5, (pos - low) / torch.where(flat, 1, high - low))
+        place = torch.where(flat, 0.5, (pos - low) / torch.where(flat, 1, high - low)).to(self.dtype)
         one = torch.ones_like(place)
-        return [Axis(place[:, axis], place[:, axis], one[:, axis]) for axis in range(pos.shape[1])]
+        return [Axis(place[:, axis], place[:, axis], one[:, axis], points=True) for axis in range(pos.shape[1])]
 
     def of_sample(self, facts: Tensor) -> Tensor:
         return facts.index_select(0, self.index)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.learned import Learned, check_positive
+from globalpool.pools.learned import Learned, check_positive, current
 from globalpool.pools.position import PositionGrid
 
 
@@ -22,7 +22,9 @@ class Attention(Pool):
 
     ``content``: ``"linear"`` (one score vector a head), any module ``(*, C) -> (*, heads)``, or None.
     ``position``: a module from relative coordinates ``(*, D)`` in [0, 1] to ``(*, heads)``, such as ``PositionGrid``.
-    ``temperature``: positive, or ``Learned``. Ilse, Tomczak, Welling (2018), section 2.4; Zhai et al. (2022).
+    Both are called at absent positions too, with zero vectors and centred coordinates, and must be finite there.
+    ``temperature``: positive, or ``Learned`` (one, or ``channels=heads`` of them).
+    Ilse, Tomczak, Welling (2018), section 2.4; Zhai et al. (2022).
     """
 
     def __init__(
@@ -62,11 +64,12 @@ class Attention(Pool):
         """Content plus position, before the temperature: a position tensor with ``mid = (heads,)``."""
         scores: Tensor | None = None
         if self.content is not None:
-            vectors = layout.to_last(features)
-            first = next(self.content.parameters(), None)
-            scores = self.content(vectors if first is None else vectors.to(first.dtype)).to(layout.dtype)
+            scores = self.content(_in_dtype_of(self.content, layout.to_last(features))).to(layout.dtype)
         if self.position is not None:
-            place = self.position(layout.coordinates(self.name)).to(layout.dtype)
+            coordinates = layout.coordinates(self.name)
+            if not isinstance(self.position, PositionGrid):  # which interpolates in the coordinates' own dtype
+                coordinates = _in_dtype_of(self.position, coordinates)
+            place = self.position(coordinates).to(layout.dtype)
             scores = place if scores is None else scores + place
         assert scores is not None
         if scores.shape[-1] != self.regions:
@@ -75,8 +78,7 @@ class Attention(Pool):
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         scores = self.scores(features, layout).unsqueeze(2) * layout.ones()
-        temperature = self.temperature() if isinstance(self.temperature, Learned) else self.temperature
-        return Parts(layout.softmax(scores, temperature))
+        return Parts(layout.softmax(scores, current(self.name, self.temperature, scores)))
 
     def extra_repr(self) -> str:
         fixed = "" if isinstance(self.temperature, Learned) else f", temperature={self.temperature}"
@@ -92,3 +94,8 @@ class Attention(Pool):
             for parameter in (p for pool in pools[1:] for n, p in pool.named_parameters() if "log" not in n):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
         return pools
+
+
+def _in_dtype_of(module: nn.Module, values: Tensor) -> Tensor:
+    first = next(module.parameters(), None)
+    return values if first is None else values.to(first.dtype)

@@ -36,6 +36,14 @@ class Decomposition:
     remainder: Tensor
 
 
+def check_pool_type(where: str, pool: object) -> None:
+    """Raise unless ``pool`` is an instance of Pool."""
+    if not isinstance(pool, Pool):
+        got = f"the class {pool.__name__}" if isinstance(pool, type) else type(pool).__name__
+        hint = "Write globalpool.Mean() where a model has AdaptiveAvgPool2d(1)."
+        raise PoolError(where, "`pool` to be an instance of globalpool.Pool", got, hint)
+
+
 class Pool(nn.Module, ABC):
     """Base of all pools. A subclass gives ``parts`` and says whether it is ``affine``.
 

@@ -6,10 +6,10 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.learned import Learned, check_positive, current
+from globalpool.pools.smooth import mean_exp
 
 
 class GeM(Pool):
@@ -33,8 +33,7 @@ class GeM(Pool):
     ) -> None:
         super().__init__(dim=dim, empty=empty)
         check_positive(self.name, "p", p)
-        if not eps > 0:
-            raise PoolError(self.name, "`eps` positive", str(eps), "It is the value that smaller ones count as.")
+        check_positive(self.name, "eps", eps)
         self.p, self.eps = p, eps
 
     @property
@@ -42,31 +41,29 @@ class GeM(Pool):
         return True
 
     def _power_mean(self, features: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-        """``max(x, eps)`` over the sample's maximum, the mean of its p-th power (1 if empty), and that maximum."""
+        """``log(max(x, eps) / top)``, ``log(y / top)`` and ``top``, each sample's maximum (``eps`` if empty)."""
         floored = features.to(layout.dtype).clamp(min=self.eps)
         top = layout.max(floored)
-        top = torch.where(top == float("-inf"), 1, top)
-        ratio = floored / layout.spread(top)
-        power = layout.mean(ratio ** current(self.p, ratio))
-        return ratio, torch.where(self._empty(layout, power), 1, power), top
-
-    def _empty(self, layout: Layout, pooled: Tensor) -> Tensor:
-        total = layout.total()
-        return layout.per_position(total <= 0, pooled.ndim - total.ndim)
+        top = torch.where(top == float("-inf"), self.eps, top)
+        logarithm = layout.present(torch.log(floored / layout.spread(top)), 0)
+        p = current(self.name, self.p, logarithm)
+        log_mean = mean_exp(p * logarithm, layout).log_mean
+        return logarithm, log_mean / current(self.name, self.p, log_mean), top
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        ratio, power, top = self._power_mean(features, layout)
+        logarithm, log_value, _ = self._power_mean(features, layout)
         counted = features.to(layout.dtype) >= self.eps
         uniform = layout.normalize(layout.weigh(layout.ones())).squeeze(1)
-        scale = power ** (1 / current(self.p, power) - 1)  # (y / top)^(1 - p)
-        weights = uniform * ratio ** (current(self.p, ratio) - 1) * layout.spread(scale)
-        below = layout.mean(torch.where(counted, 0, ratio ** current(self.p, ratio)))
-        return Parts(torch.where(counted, weights, 0).unsqueeze(1), (top * scale * below).unsqueeze(1))
+        p = current(self.name, self.p, logarithm)
+        slope = torch.exp((p - 1) * (logarithm - layout.spread(log_value)))  # (x / y)^(p - 1)
+        below = layout.mean(torch.where(counted, 0, slope)) * self.eps
+        return Parts(torch.where(counted, uniform * slope, 0).unsqueeze(1), below.unsqueeze(1))
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
-        _, power, top = self._power_mean(features, layout)
-        value = top * power ** (1 / current(self.p, power))
-        return torch.where(self._empty(layout, value), 0, value).unsqueeze(1)
+        _, log_value, top = self._power_mean(features, layout)
+        total = layout.total()
+        empty = layout.per_position(total <= 0, top.ndim - total.ndim)
+        return torch.where(empty, 0, top * torch.exp(log_value)).unsqueeze(1)
 
     def extra_repr(self) -> str:
         return f"eps={self.eps}" if isinstance(self.p, Learned) else f"p={self.p}, eps={self.eps}"

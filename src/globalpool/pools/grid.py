@@ -60,6 +60,9 @@ class Grid(Pool):
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         axes = layout.axes(self.name)
+        if self.partition == "torch" and any(axis.points for axis in axes):
+            got = "points (`pos`)"
+            raise PoolError(self.name, 'cells for partition="torch"', got, 'Use partition="exact", or pass shapes.')
         if len(axes) != len(self.bins):
             raise PoolError(
                 self.name,

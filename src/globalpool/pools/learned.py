@@ -1,40 +1,46 @@
 """Positive numbers that training may move: exponents and temperatures."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from globalpool.errors import PoolError
 
+LOG_LIMIT = 40.0
+
 
 class Learned(nn.Module):
     """A positive number, or one a channel, kept as the parameter ``log``: no optimiser step can make it invalid.
 
+    It stays between ``exp(-40)`` and ``exp(40)``; beyond, the gradient to ``log`` is zero.
     ``GeM(p=Learned(3.0))`` learns one exponent, ``GeM(p=Learned(3.0, channels=512))`` one a channel.
     """
 
     def __init__(self, initial: float, channels: int | None = None) -> None:
         super().__init__()
-        if not 0 < initial < float("inf"):
-            raise PoolError("Learned", "a positive, finite initial value", str(initial))
+        if not math.exp(-LOG_LIMIT) <= initial <= math.exp(LOG_LIMIT):
+            raise PoolError("Learned", "a positive initial value between 1e-17 and 1e17", str(initial))
         start = torch.tensor(float(initial)).log()
         self.log = nn.Parameter(start if channels is None else start.expand(channels).clone())
 
     def forward(self) -> Tensor:
         """The number ``()``, or ``(C,)``."""
-        return self.log.exp()
+        return self.log.clamp(-LOG_LIMIT, LOG_LIMIT).exp()
 
 
 def check_positive(where: str, name: str, number: float | Learned) -> None:
-    """Raise unless a fixed ``number`` is positive and finite."""
-    if not isinstance(number, Learned) and not 0 < number < float("inf"):
-        hint = f"Use {name}=Learned({abs(number) or 1.0}) to train it."
-        raise PoolError(where, f"`{name}` positive and finite", str(number), hint)
+    """Raise unless a fixed ``number`` is positive and within the range of float32, with room for its inverse."""
+    if not isinstance(number, Learned) and not 1e-30 <= number <= 1e30:
+        raise PoolError(where, f"`{name}` between 1e-30 and 1e30, or Learned", str(number))
 
 
-def current(number: float | Learned, like: Tensor) -> Tensor | float:
+def current(where: str, number: float | Learned, like: Tensor) -> Tensor | float:
     """The number now; one a channel as ``(C, 1, ...)`` that broadcasts over ``like (N or T, C, ...)``."""
     if not isinstance(number, Learned):
         return number
     value: Tensor = number()
     value = value.to(like.dtype)
+    if value.ndim and value.shape[0] != like.shape[1]:
+        raise PoolError(where, f"one learned number, or {like.shape[1]} of them", str(value.shape[0]))
     return value.reshape(-1, *(1,) * (like.ndim - 2)) if value.ndim else value

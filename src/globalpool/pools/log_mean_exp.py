@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from typing import Literal, Self
 
-import torch
 from torch import Tensor
 
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.learned import Learned, current
+from globalpool.pools.smooth import MeanExp, mean_exp
 
 
 class LogMeanExp(Pool):
     """``y[c] = (1/r) log mean_p exp(r x[c, p])``: r to 0 is Mean, to infinity Max (within ``log(count) / r``).
 
     Weights ``(N, 1, C, *S)``: ``a = softmax(r x)``. Remainder: ``-KL(a || uniform) / r``. Not affine; the weights
-    are the gradient. ``r`` finite and not zero (negative: a smooth minimum), or ``Learned`` (positive).
+    are the gradient. ``r`` not zero (negative: a smooth minimum), or ``Learned`` (positive).
     Pinheiro, Collobert (2015), section 3.3; Lowe et al., LogAvgExp (2021).
     """
 
@@ -30,45 +30,40 @@ class LogMeanExp(Pool):
         empty: Literal["zero", "raise"] = "zero",
     ) -> None:
         super().__init__(dim=dim, empty=empty)
-        if not isinstance(r, Learned) and (r == 0 or not abs(r) < float("inf")):
-            raise PoolError(self.name, "`r` finite and not zero", str(r), "The limit r = 0 is the pool Mean.")
+        if not isinstance(r, Learned) and not 1e-30 <= abs(r) <= 1e30:
+            hint = "The limit r = 0 is the pool Mean, r to infinity Max."
+            raise PoolError(self.name, "`r` (or -r) between 1e-30 and 1e30, or Learned", str(r), hint)
         self.r = r
 
     @property
     def weights_are_gradient(self) -> bool:
         return True
 
-    def _relative(self, features: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """``exp(r x) / mean exp(r x)``, its logarithm, ``log mean exp(r x - top)`` and ``top = max r x``.
+    def _mean_exp(self, features: Tensor, layout: Layout) -> tuple[MeanExp, Tensor, Tensor | float]:
+        """Mean of ``exp(|r| (s x - top))`` with ``s`` the sign of r; ``top = max s x`` (pooled); ``|r|`` over it.
 
-        Where the mean is near the top everything goes through expm1 and log1p: for small ``r`` a logarithm of a
-        number rounded near 1 would be divided by ``r`` and lose all its digits.
+        Shifted before multiplied: ``r x`` itself would round away what a softmax is made of.
         """
-        below, top = layout.below_maximum(features.to(layout.dtype) * current(self.r, features))
-        drop, mean = torch.expm1(below), layout.mean(torch.exp(below))
-        mean_drop = layout.mean(drop)  # 0 for an empty sample, where `mean` is 0 too
-        near = mean_drop > -0.5
-        mean = torch.where(near, 1 + mean_drop, mean)
-        log_mean = torch.where(near, torch.log1p(torch.where(near, mean_drop, 0)), torch.log(mean))
-        ratio = torch.exp(below) / layout.spread(mean)
-        excess = (drop - layout.spread(mean_drop)) / layout.spread(mean)
-        wide = ~layout.spread(near)
-        log_ratio = torch.where(
-            wide | (excess <= -0.9),
-            torch.log(torch.where(ratio > 0, ratio, 1)),
-            torch.log1p(torch.where(wide | (excess <= -0.9), 0, excess)),
-        )
-        return ratio, log_ratio, log_mean, top
+        below, top = layout.below_maximum(features.to(layout.dtype) * self._sign)
+        return mean_exp(below * self._rate(below), layout), top, self._rate(top)
+
+    @property
+    def _sign(self) -> int:
+        return -1 if not isinstance(self.r, Learned) and self.r < 0 else 1
+
+    def _rate(self, like: Tensor) -> Tensor | float:
+        rate = current(self.name, self.r, like)
+        return rate * self._sign
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        ratio, log_ratio, _, top = self._relative(features, layout)
+        means, _, rate = self._mean_exp(features, layout)
         uniform = layout.normalize(layout.weigh(layout.ones())).squeeze(1)
-        divergence = layout.mean(ratio * log_ratio)
-        return Parts((ratio * uniform).unsqueeze(1), (-divergence / current(self.r, top)).unsqueeze(1))
+        divergence = layout.mean(means.ratio * means.log_ratio)
+        return Parts((means.ratio * uniform).unsqueeze(1), (-self._sign * divergence / rate).unsqueeze(1))
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
-        _, _, log_mean, top = self._relative(features, layout)
-        return ((top + log_mean) / current(self.r, top)).unsqueeze(1)
+        means, top, rate = self._mean_exp(features, layout)
+        return (self._sign * (top + means.log_mean / rate)).unsqueeze(1)
 
     def extra_repr(self) -> str:
         return "" if isinstance(self.r, Learned) else f"r={self.r}"

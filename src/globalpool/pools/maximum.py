@@ -1,5 +1,6 @@
 """The largest value of each channel."""
 
+import torch
 from torch import Tensor
 
 from globalpool.layout import Layout
@@ -23,3 +24,13 @@ class Max(Pool):
         features = features.detach()
         hits = layout.present(features == layout.spread(layout.max(features)), False)
         return Parts(layout.normalize(hits.to(layout.dtype)).unsqueeze(1))
+
+    def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
+        """The maximum to the last bit, with the shares as its gradient."""
+        weights = self.parts(features, layout).weights if parts is None else parts.weights
+        reached = torch.where((weights[:, 0] > 0) & features.isfinite(), features, 0).to(layout.dtype)
+        shared = layout.sum(weights[:, 0] * reached)
+        top = layout.max(features).to(layout.dtype)
+        total = layout.total()
+        top = torch.where(layout.per_position(total <= 0, top.ndim - total.ndim), 0, top)
+        return (top + (shared - shared.detach())).unsqueeze(1)

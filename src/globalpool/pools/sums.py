@@ -1,5 +1,6 @@
 """Pools whose weights depend on the number of positions alone: mean, sum, and the family between them."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -7,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from globalpool import kernels
+from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
+from globalpool.pools.learned import Learned
 
 
 class Mean(Pool):
@@ -53,27 +56,33 @@ class Sum(Pool):
 class ScaledSum(Pool):
     """``y = count^-gamma sum_p m[p] x[p]`` with ``count = sum_p m[p]``: gamma 1 is Mean, 0 is Sum.
 
-    gamma 1/2 keeps the variance of independent zero-mean features. ``gamma`` is any number, or an ``nn.Parameter``
-    to learn it. Weights ``(N, 1, 1, *S)``. Affine. Half features give float32. The family is derived here from
-    Mean and Sum (Aich, Stavness 2018); changing N0 positions to N1 changes the sum by ``(N1 / N0)^(1 - gamma)``.
+    gamma 1/2 keeps the variance of independent zero-mean features. ``gamma`` is any number; to learn it, an
+    ``nn.Parameter`` of shape () or ``Learned`` (positive). Weights ``(N, 1, 1, *S)``. Affine. Half features give
+    float32. The family is derived here from Mean and Sum (Aich, Stavness 2018); changing N0 positions to N1 changes
+    the sum by ``(N1 / N0)^(1 - gamma)``.
     """
 
     affine = True
 
     def __init__(
         self,
-        gamma: float | nn.Parameter = 0.5,
+        gamma: float | nn.Parameter | Learned = 0.5,
         *,
         dim: int | Sequence[int] | None = None,
         empty: Literal["zero", "raise"] = "zero",
     ) -> None:
         super().__init__(dim=dim, empty=empty)
+        single = isinstance(gamma, nn.Parameter) and gamma.ndim == 0
+        single = single or (isinstance(gamma, Learned) and gamma.log.ndim == 0)
+        if not single and not (isinstance(gamma, int | float) and math.isfinite(gamma)):
+            raise PoolError(self.name, "`gamma` as a finite number, a Parameter of shape () or Learned", str(gamma))
         self.gamma = gamma
 
     def _scale(self, layout: Layout) -> Tensor:
         """``count^-gamma (N, *kept)``; 1 for an empty sample."""
         total = layout.total()
-        return torch.where(total > 0, total, 1) ** -self.gamma
+        gamma = self.gamma() if isinstance(self.gamma, Learned) else self.gamma
+        return torch.where(total > 0, total, 1) ** -gamma
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         scale = layout.per_position(self._scale(layout), 2)
@@ -87,7 +96,7 @@ class ScaledSum(Pool):
         return kernels.accumulation_dtype(dtype)
 
     def extra_repr(self) -> str:
-        return f"gamma={self.gamma}"
+        return "" if isinstance(self.gamma, nn.Module) else f"gamma={float(self.gamma):g}"
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:
