@@ -55,6 +55,13 @@ def test_the_contract_counts_its_laws() -> None:
 
 def test_the_table_names_files_that_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    for name in ("pools/__init__.py", "evidence/tails.py", "cli/names.py", "layout/base.py", "pools/contract.py"):
+    for name in (
+        "pools/__init__.py",
+        "evidence/tails.py",
+        "cli/names.py",
+        "layout/base.py",
+        "pools/contract.py",
+        "pools/cases.py",
+    ):
         assert name in text
         assert (ROOT / "src/globalpool" / name).is_file()

@@ -60,6 +60,34 @@ def test_whole_graph_for_every_pool(cls: type[gp.Pool], number: int, masked: boo
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("pool", [gp.Mean(), gp.Max(), gp.Attention(6)], ids=lambda pool: pool.name)
+def test_whole_graph_for_ragged_rows(pool: gp.Pool) -> None:
+    torch._dynamo.reset()
+    head = gp.PooledHead(pool, 6, 5)
+
+    def both(x: Tensor, ptr: Tensor) -> tuple[Tensor, gp.Evidence]:
+        return head(x, ptr=ptr), head.evidence(x, "top2", ptr=ptr)
+
+    compiled = torch.compile(both, fullgraph=True, dynamic=True, backend="aot_eager")
+    with torch.no_grad():
+        for counts in ([3, 4], [5, 2, 2], [7, 0, 9], [2, 2, 2, 2], [11, 3]):
+            x, ptr = torch.randn(sum(counts), 6), torch.tensor([0, *counts]).cumsum(0)
+            logits, evidence = compiled(x, ptr)
+            torch.testing.assert_close(logits, head(x, ptr=ptr), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(evidence.maps, head.evidence(x, "top2", ptr=ptr).maps, rtol=1e-4, atol=1e-5)
+    assert 1 <= len(_debug_get_cache_entry_list(both)) <= 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_whole_graph_for_a_classifier() -> None:
+    torch._dynamo.reset()
+    model, x = gp.models.convnet(2, widths=(8, 16)).eval(), torch.randn(2, 3, 20, 16)
+    compiled = torch.compile(lambda x: model.evidence(x, "all"), fullgraph=True, dynamic=True, backend="aot_eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x).maps, model.evidence(x, "all").maps, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("pool", [gp.Mean(), gp.LogMeanExp(), gp.Attention(6)], ids=lambda pool: pool.name)
 def test_inductor(pool: gp.Pool) -> None:
     check(pool, "inductor", masked=True)

@@ -15,7 +15,7 @@ from globalpool.errors import EvidenceError
 from globalpool.evidence import Evidence, account, offset_share
 from globalpool.head import PooledHead
 from globalpool.models import convnet
-from globalpool.pools.contract import Batch, batches
+from globalpool.pools.cases import Batch, batches
 from tests.evidence.brute import brute_maps
 
 EXAMPLES = [

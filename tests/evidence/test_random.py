@@ -63,6 +63,8 @@ def test_the_evidence_adds_up(data: st.DataObject) -> None:
     chosen: Any = data.draw(st.sampled_from(["all", "top1", 0]))
     evidence = head.evidence(x, chosen, **arguments).check()
     assert evidence.maps.isfinite().all()
+    given = evidence.layout.sum_samples(evidence.maps.detach().abs()).clamp(min=1)
+    assert (evidence.residual() <= (1e-5 if dtype == torch.float32 else 1e-12) * given).all()
     if chosen == "all":
         evidence.centered().check()
         evidence.contrast(0, classes - 1).check()

@@ -101,6 +101,20 @@ REFUSED: list[tuple[Tensor, dict[str, Any], str]] = [
         "to be 0 or between 1e-30 and 1e+30; got entries from -1 to -1. A measure is the size",
     ),
     (X, {"mask": torch.full((2, 4, 5), torch.nan)}, "every entry of the measure `mask` to be 0 or between"),
+    (X, {"mask": torch.full((2, 4, 5), 1e300, dtype=torch.float64)}, "got entries from 1e+300 to 1e+300. A measure"),
+    (X, {"mask": torch.full((2, 4, 5), 1e-300, dtype=torch.float64)}, "got entries from 1e-300 to 1e-300. A measure"),
+    (
+        X,
+        {"masks": ones(2, 4, 5)},
+        "got masks. `mask` is True at real positions, torch's key_padding_mask at absent ones",
+    ),
+    (X, {"key_padding_mask": ones(2, 4, 5)}, "got key_padding_mask. `mask` is True at real positions"),
+    (X, {"length": torch.tensor([4, 5])}, "arguments among batch, channel_dim, lengths, mask, pos, ptr, shapes, size"),
+    (
+        ROWS,
+        {"ptr": torch.tensor([0, 6]), "pos": torch.full((6, 2), torch.nan)},
+        "finite `pos` at every present row; got",
+    ),
     (
         X,
         {"lengths": torch.tensor([4, 5])},

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from globalpool import pools
 from globalpool.layout import Ragged
-from globalpool.pools.contract import batches
+from globalpool.pools.cases import batches
 from tests.pools.slow import RULES, slow
 
 EXAMPLES = [
