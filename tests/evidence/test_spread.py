@@ -170,6 +170,17 @@ def test_ragged_grids_give_a_list() -> None:
         head.evidence(rows, "all", ptr=ptr).upsample(8)
 
 
+def test_a_long_recording_needs_no_matrix_of_cells_and_samples() -> None:
+    """3,000 frames over 480,000 samples: a dense matrix would hold 1.4e9 numbers."""
+    evidence = evidence_on(3000, samples=2, lengths=torch.tensor([3000, 1700]))
+    big = evidence.upsample(480_000)
+    assert isinstance(big, Tensor)
+    assert_close(sums(big, 1) + evidence.offset, evidence.logits, rtol=0, atol=1e-11)
+    assert (big[1, :, 272_000:] == 0).all()
+    small = evidence.upsample(7)
+    assert_close(sums(small, 1) + evidence.offset, evidence.logits, rtol=0, atol=1e-11)
+
+
 def test_sizes_that_cannot_be() -> None:
     evidence = evidence_on(3, 4)
     with pytest.raises(EvidenceError, match=re.escape("expected a positive whole size for each of 2 axes; got (5,).")):

@@ -1,6 +1,7 @@
 """Evidence at another resolution: sum-preserving, or interpolated for display."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import index
 
 import torch
@@ -70,61 +71,110 @@ def _dense(maps: Tensor, layout: Dense, shape: tuple[int, ...], sizes: Tensor | 
         if bool((last > target).any()) or bool(((last < 1) & (lengths > 0)).any()):
             raise EvidenceError("Evidence.upsample", f"`sizes` from 1 to the canvas {shape}", str(last.tolist()[:8]))
         starts, lengths, first, last = torch.broadcast_tensors(starts, lengths, first, last)
-    matrices = [
-        _axis(starts[:, d], lengths[:, d], first[:, d], last[:, d], layout.spatial[d], shape[d], maps.dtype)
+    axes = [
+        _taps(starts[:, d], lengths[:, d], first[:, d], last[:, d], layout.spatial[d], shape[d], maps.dtype)
         for d in range(len(shape))
     ]
-    real = torch.ones((1, 1, *layout.spatial), dtype=maps.dtype, device=maps.device)
+    present = torch.ones((1, 1, *layout.spatial), dtype=maps.dtype, device=maps.device)
     if layout.measure is not None:
-        real = (layout.measure > 0).to(maps.dtype).unsqueeze(1)
+        present = (layout.measure > 0).to(maps.dtype).unsqueeze(1)
+    real = present
+    for axis, taps in enumerate(axes):
+        real = taps.to_pixels(real, taps.cover, 2 + axis)
     # A pixel is real if a present cell covers part of it (its centre, on an axis that grows).
-    real = (_apply(real, [cover for _, cover in matrices]) > 0).to(maps.dtype)
-    kernels = [kernel for kernel, _ in matrices]
-    if not conserve:
-        return _apply(maps, [_rows_to_one(kernel) for kernel in kernels]) * real
-    handed_out = _apply(real, [kernel.transpose(1, 2) for kernel in kernels])
-    share = torch.where(handed_out > 0, handed_out, 1)
-    return _apply(maps / share, kernels) * real
+    real = (real > 0).to(maps.dtype)
+    if conserve:
+        handed_out = real
+        for axis, taps in enumerate(axes):
+            handed_out = taps.to_cells(handed_out, taps.kernel, 2 + axis)
+        maps = maps / torch.where(handed_out > 0, handed_out, 1)
+    for axis, taps in enumerate(axes):
+        maps = taps.to_pixels(maps, taps.kernel if conserve else taps.averaging(), 2 + axis)
+    return maps * real
 
 
-def _apply(values: Tensor, matrices: list[Tensor]) -> Tensor:
-    """``(N, K, *S)`` with the matrix ``(N or 1, out, in)`` of each axis applied along it."""
-    for axis, matrix in enumerate(matrices):
-        moved = values.movedim(2 + axis, -1)
-        shape = moved.shape
-        values = (moved.flatten(1, -2) @ matrix.transpose(1, 2)).reshape(-1, *shape[1:-1], matrix.shape[1])
-        values = values.movedim(-1, 2 + axis)
-    return values
+@dataclass(frozen=True, eq=False)
+class _Taps:
+    """Pairs of a cell and a pixel along one axis ``(N or 1, E)``, E growing with cells + pixels, not their product.
 
-
-def _rows_to_one(kernel: Tensor) -> Tensor:
-    total = kernel.sum(2, keepdim=True)
-    return kernel / torch.where(total > 0, total, 1)
-
-
-def _axis(
-    start: Tensor, length: Tensor, first: Tensor, last: Tensor, cells: int, pixels: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Kernel and cover ``(N, pixels, cells)`` of an axis: cells ``[start, +length)`` over pixels ``[first, last)``.
-
-    Where the sample grows, the kernel is linear interpolation between cell centres (half-pixel, constant beyond the
-    outermost) and a cell covers the pixels whose centre it holds; where it shrinks, both are the overlap of cell and
-    pixel.
+    ``kernel``: what the pixel takes of the cell; ``cover``: positive where the cell covers the pixel.
     """
-    start, length, first, last = (value.reshape(-1, 1, 1).to(dtype) for value in (start, length, first, last))
-    cell = torch.arange(cells, device=start.device, dtype=dtype).reshape(1, 1, -1)
-    pixel = torch.arange(pixels, device=start.device, dtype=dtype).reshape(1, -1, 1)
+
+    cell: Tensor
+    pixel: Tensor
+    kernel: Tensor
+    cover: Tensor
+    cells: int
+    pixels: int
+
+    def to_pixels(self, values: Tensor, weights: Tensor, axis: int) -> Tensor:
+        """``(N, K, ...)`` with ``cells`` along ``axis`` -> the same with ``pixels``."""
+        return _move(values, self.cell, self.pixel, weights, self.pixels, axis)
+
+    def to_cells(self, values: Tensor, weights: Tensor, axis: int) -> Tensor:
+        """The transpose of ``to_pixels``."""
+        return _move(values, self.pixel, self.cell, weights, self.cells, axis)
+
+    def averaging(self) -> Tensor:
+        """The kernel with weights that sum to one over the cells of each pixel."""
+        total = torch.zeros(self.kernel.shape[0], self.pixels, dtype=self.kernel.dtype, device=self.kernel.device)
+        total = total.scatter_add(1, self.pixel, self.kernel).gather(1, self.pixel)
+        return self.kernel / torch.where(total > 0, total, 1)
+
+
+def _move(values: Tensor, source: Tensor, target: Tensor, weights: Tensor, length: int, axis: int) -> Tensor:
+    values = values.movedim(axis, -1)
+    samples = max(values.shape[0], source.shape[0])
+    values = values.expand(samples, *values.shape[1:])
+    shape = (samples, *(1,) * (values.ndim - 2), source.shape[1])
+    source, target, weights = (x.expand(samples, -1).reshape(shape) for x in (source, target, weights))
+    taken = values.gather(-1, source.expand(*values.shape[:-1], -1)) * weights
+    moved = values.new_zeros((*values.shape[:-1], length))
+    return moved.scatter_add(-1, target.expand_as(taken), taken).movedim(-1, axis)
+
+
+def _taps(
+    start: Tensor, length: Tensor, first: Tensor, last: Tensor, cells: int, pixels: int, dtype: torch.dtype
+) -> _Taps:
+    """An axis on which cells ``[start, +length)`` become pixels ``[first, last)`` of each sample.
+
+    Where the sample grows, a pixel takes from two cells by linear interpolation between their centres (half-pixel,
+    constant beyond the outermost) and is covered by the cell that holds its centre. Where it shrinks, a cell gives
+    to two pixels by overlap. In float64: a centre rounded across a border could take a cell's only pixel away.
+    """
+    start, length, first, last = (value.reshape(-1, 1).double() for value in (start, length, first, last))
     scale = length / (last - first).clamp(min=1)  # cells a pixel
-    inside = (pixel >= first) & (pixel < last) & (cell >= start) & (cell < start + length)
-    centre = (pixel - first + 0.5) * scale
-    place = (centre - 0.5).clamp(min=0).minimum((length - 1).clamp(min=0))
-    linear = (1 - (place - (cell - start)).abs()).clamp(min=0)
-    holds = (centre.floor() == cell - start).to(dtype)
-    low, high = (pixel - first) * scale, (pixel - first + 1) * scale
-    overlap = (torch.minimum(high, cell - start + 1) - torch.maximum(low, cell - start)).clamp(min=0)
-    overlap = torch.where(overlap > 1e-6, overlap, 0)  # a touch made by rounding is no overlap
     grows = scale <= 1
-    zero = torch.zeros((), dtype=dtype, device=start.device)
-    kernel = torch.where(inside, torch.where(grows, linear, overlap), zero)
-    cover = torch.where(inside, torch.where(grows, holds, overlap), zero)
-    return kernel, cover
+
+    pixel = torch.arange(pixels, device=start.device, dtype=torch.float64)
+    centre = (pixel - first + 0.5) * scale
+    top = (length - 1).clamp(min=0)
+    place = (centre - 0.5).clamp(min=0).minimum(top)
+    low = place.floor()
+    high = (low + 1).minimum(top)
+    holder = centre.floor()
+    takes = grows & (pixel >= first) & (pixel < last) & (length > 0)
+    growing = [
+        (start + low, pixel, 1 - (place - low), holder == low, takes),
+        (start + high, pixel, place - low, holder == high, takes),
+    ]
+
+    cell = torch.arange(cells, device=start.device, dtype=torch.float64)
+    left = ((cell - start) / scale.clamp(min=1e-300)).floor()
+    share = ((left + 1) * scale - (cell - start)).clamp(0, 1)
+    gives = ~grows & (cell >= start) & (cell < start + length)
+    shrinking = [
+        (cell, first + left, share, share > 0, gives),
+        (cell, first + left + 1, 1 - share, share < 1, gives & (first + left + 1 < last)),
+    ]
+
+    columns = [torch.broadcast_tensors(*(fact.double() for fact in tap)) for tap in (*growing, *shrinking)]
+    cell, pixel, kernel, cover, valid = (torch.cat(parts, 1) for parts in zip(*columns, strict=True))
+    return _Taps(
+        cell.clamp(0, cells - 1).long(),
+        pixel.clamp(0, pixels - 1).long(),
+        (kernel * valid).to(dtype),
+        (cover * valid).to(dtype),
+        cells,
+        pixels,
+    )
