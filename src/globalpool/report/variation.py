@@ -24,4 +24,5 @@ class Variation:
         if self._count < 2:
             return float("nan")
         offset, logits, product, square = self._sums / self._count
-        return float((product - offset * logits).sum() / (square - logits.square()).sum())
+        share = float((product - offset * logits).sum() / (square - logits.square()).sum())
+        return round(share, 12) + 0.0  # rounding leaves -1e-18 where the offset is the same everywhere
