@@ -24,7 +24,7 @@ def test_explain_prints_the_table_and_writes_the_page(capsys: pytest.CaptureFixt
     assert code == 0
     assert re.search(r"chelsea.png +Egyptian cat +0\.77\d", text)
     assert "evidence: linear; largest residual " in text
-    assert re.search(r"not read: .*gone.png: expected a readable picture file; got no such file\.", text)
+    assert re.search(r"not explained: .*gone.png: expected a readable picture file; got no such file\.", text)
     assert f"report: {out / 'index.html'}" in text
     assert {path.name for path in out.iterdir()} == {
         "index.html",
@@ -67,6 +67,46 @@ def test_nothing_readable_is_exit_code_1(capsys: pytest.CaptureFixture[str], tmp
     code, text, _ = run(capsys, "explain", str(tmp_path / "gone.png"), "--out", str(tmp_path / "out"))
     assert code == 1
     assert "evidence: none" in text
+
+
+def test_sizes_and_folders_that_cannot_be_end_with_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for size in ("0", "-5"):
+        code, _, error = run(capsys, "explain", "--size", size, "--out", str(tmp_path / "out"))
+        assert code == 2
+        assert "expected `size` as a positive number of pixels" in error
+    (tmp_path / "file").write_text("")
+    code, _, error = run(capsys, "explain", "--out", str(tmp_path / "file" / "out"))
+    assert code == 2
+    assert "Check the output folder and the disk." in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_what_is_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("globalpool.cli.explain.run", interrupted)
+    code, _, error = run(capsys, "explain")
+    assert code == 130
+    assert "stopped; what was finished is in the output folder" in error
+
+
+def test_a_name_of_two_classes_asks_for_an_id(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, error = run(capsys, "explain", "--classes", "crane", "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert "expected a name of one class; got 'crane', ids 134 and 517. Give an id." in error
+
+
+def test_options_from_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "options.yaml"
+    config.write_text(f"classes: top1\nout: {tmp_path / 'out'}\n")
+    cat = next(str(path) for path in photographs() if path.name == "chelsea.png")
+    code, text, _ = run(capsys, "explain", "--config", str(config), cat)
+    assert code == 0
+    assert "Egyptian cat" in text
+    assert "tabby" not in text
 
 
 def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 """40 files that break picture readers: each is read by a stated rule or refused with its reason."""
 
 import hashlib
+import os
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,64 @@ def test_a_missing_file_a_folder_and_a_forbidden_file(tmp_path: Path) -> None:
         read_picture(tmp_path)
 
 
+def test_a_forbidden_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "p.png"
+    Image.fromarray(torture.LANDSCAPE).save(path)
+
+    def forbidden(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", forbidden)
+    with pytest.raises(DataError, match="expected a readable picture file; got no permission to read it"):
+        read_picture(path)
+
+
+def test_paths_the_system_refuses_are_rows_not_crashes(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300 + ".png")
+    assert find_pictures([long]).files == (long,)
+    with pytest.raises(DataError, match="got no such file"):
+        read_picture(long)
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="got no regular file"):
+        read_picture(pipe)
+    with pytest.raises(DataError, match=r"expected paths of files or folders; got an empty one. Write \."):
+        find_pictures([""])
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.png").write_bytes(b"")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert [path.name for path in find_pictures(str(tmp_path)).files] == ["a.png"]
+
+
+def tiff(pixels: bytes, width: int, height: int, **tags: int) -> bytes:
+    """A minimal little-endian TIFF of one strip; tags by number."""
+    entries = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 0, 277: 1, 278: height, 279: len(pixels)}
+    entries |= {int(name[1:]): value for name, value in tags.items()}
+    entries[273] = 8 + 2 + 12 * len(entries) + 4
+    body = struct.pack("<H", len(entries))
+    for tag, value in sorted(entries.items()):
+        body += struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, value)
+    return b"II*\0" + struct.pack("<I", 8) + body + struct.pack("<I", 0) + pixels
+
+
+def test_deep_tiffs_keep_white_white(tmp_path: Path) -> None:
+    values = np.array([[0, 20_000, 65_535]], dtype="<u2")
+    for name, photometric, expected in (("black", 1, [0, 78, 255]), ("white", 0, [255, 177, 0])):
+        path = tmp_path / f"{name}.tif"
+        path.write_bytes(tiff(values.tobytes(), 3, 1, t262=photometric))
+        picture = read_picture(path)
+        assert picture.pixels[0, :, 0].tolist() == expected
+        assert picture.notes == ("16-bit grey scaled to 8 bit" + (", white is zero" if photometric == 0 else ""),)
+    path = tmp_path / "signed.tif"
+    path.write_bytes(tiff(values.tobytes(), 3, 1, t339=2))
+    with pytest.raises(DataError, match=r"(unsigned pixels; got signed ones|content of no such format)"):
+        read_picture(path)
+
+
 def test_folders_are_searched_in_order_and_nothing_is_lost(tmp_path: Path) -> None:
     for name in ("b/2.PNG", "b/1.jpg", "a.webp", "notes.txt", ".hidden.png", ".cache/x.png"):
         path = tmp_path / name
@@ -113,7 +173,7 @@ def test_prepare_shows_the_whole_picture_and_refuses_giants(tmp_path: Path) -> N
     assert prepare(picture, spec, 64).shape == (1, 3, 64, 64)
     path = tmp_path / "big.png"
     Image.new("L", (5001, 4000)).save(path)
-    with pytest.raises(DataError, match=r"at most 20,000,000 pixels at native size; got 5001 x 4000. Give a size"):
+    with pytest.raises(DataError, match=r"expected 1 to 20,000,000 input pixels; got 5001 x 4000. Give a smaller"):
         prepare(read_picture(path), spec, None)
 
 

@@ -139,6 +139,8 @@ def test_check_names_the_worst_logit() -> None:
     assert replace(evidence, offset=off).check(rtol=1.0)
     with pytest.raises(EvidenceError, match="nan for sample 0"):
         replace(evidence, maps=evidence.maps * torch.nan).check()
+    with pytest.raises(EvidenceError, match="expected finite logits; got NaN or Inf"):
+        replace(evidence, logits=evidence.logits * torch.nan).check()
 
 
 @pytest.mark.parametrize("ragged", [False, True])
@@ -181,6 +183,7 @@ def test_select_picks_columns_per_sample() -> None:
     for sample in range(2):
         assert torch.equal(picked.maps[sample], evidence.maps[sample, ids[sample]])
     assert torch.equal(picked.classes, ids)
+    assert torch.equal(evidence.select(2).maps, evidence.maps[:, 2:3])
 
 
 def test_questions_that_cannot_be_answered() -> None:
@@ -191,7 +194,9 @@ def test_questions_that_cannot_be_answered() -> None:
     ):
         few.centered()
     one = head.evidence(x, 1)
-    with pytest.raises(EvidenceError, match=re.escape("expected classes that are present; got [3] among [1].")):
+    with pytest.raises(
+        EvidenceError, match=re.escape("expected classes that are present; got classes [3] absent in samples [0, 1].")
+    ):
         one.contrast(1, 3)
     with pytest.raises(EvidenceError, match="expected the same classes in every sample; got different ones"):
         head.evidence(x, torch.tensor([0, 1])).offset_share()

@@ -118,7 +118,7 @@ REFUSED: list[tuple[Tensor, dict[str, Any], str]] = [
     (
         X,
         {"lengths": torch.tensor([4, 5])},
-        "`lengths` with features (N, C, L) alone; got float32 (2, 3, 4, 5). Use sizes",
+        "`lengths` with one reduced axis, features (N, C, L) or dim=; got float32 (2, 3, 4, 5). Use sizes",
     ),
     (
         X,

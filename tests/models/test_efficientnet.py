@@ -52,14 +52,18 @@ def test_without_the_weights_the_error_names_the_extra(monkeypatch: pytest.Monke
         gp.models.efficientnet_lite0()
 
 
-def test_without_timm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     original = builtins.__import__
 
     def blocked(name: str, *arguments: Any, **options: Any) -> Any:
-        if name.startswith("skimage"):
-            raise ImportError("no", name="skimage")
+        if name.startswith(("skimage", "timm")):
+            raise ImportError("no", name=name.split(".")[0])
         return original(name, *arguments, **options)
 
     monkeypatch.setattr("globalpool.extras.import_module", blocked)
     with pytest.raises(MissingExtraError, match=r"expected the package skimage; got an environment without it"):
         gp.data.photographs()
+    with pytest.raises(
+        MissingExtraError, match=r"efficientnet_lite0: expected the package timm; .*'globalpool\[demo\]'"
+    ):
+        gp.models.efficientnet_lite0()

@@ -214,3 +214,10 @@ def test_a_measure_counts_a_position_that_many_times() -> None:
         content.content.weight.fill_(0.3)
     for pool in (gp.Mean(), gp.Sum(), gp.ScaledSum(0.5), gp.Max(), gp.GeM(3.0), gp.LogMeanExp(1.0), content):
         assert_close(pool(x, mask=measure), pool(twice))
+
+
+def test_lengths_along_the_axis_that_is_pooled() -> None:
+    spectrogram, lengths = noise(2, 3, 4, 9), torch.tensor([9, 5])
+    y = gp.Mean(dim=gp.TIME)(spectrogram, lengths=lengths)
+    expected = torch.stack([spectrogram[0].mean(-1).flatten(), spectrogram[1, :, :, :5].mean(-1).flatten()])
+    assert_close(y, expected, rtol=0, atol=1e-15)

@@ -16,7 +16,7 @@ def run(pictures: list[str], options: ExplainOptions) -> int:
     size = trained if options.size is None else None if options.size == "native" else options.size
     explanation = explain(
         classifier,
-        [Path(picture) for picture in pictures] or photographs(),
+        pictures or photographs(),
         options.out,
         classes=classes_named(options.classes, classifier.labels),
         size=size,
@@ -33,22 +33,24 @@ def print_table(explanation: Explanation) -> None:
     label = max([len(row.label) for row in explanation.predictions] + [5])
     head = f"{'picture':{wide}}  {'class':{label}}  {'p':>5}  {'logit':>7}"
     print(f"{head} = {'for':>7} {'against':>8} {'offset':>7}   residual")
+    above = ""
     for name, row in zip(names, explanation.predictions, strict=True):
         print(
-            f"{name if row.rank == 1 else '':{wide}}  {row.label:{label}}  {row.probability:5.3f}  "
+            f"{name if row.figure != above else '':{wide}}  {row.label:{label}}  {row.probability:5.3f}  "
             f"{row.centered_logit:+7.3f} = {row.evidence_for:+7.3f} {row.evidence_against:+8.3f} {row.offset:+7.3f}   "
             f"{row.residual:.1e}"
         )
+        above = row.figure
     share = explanation.offset_share
     print()
     print("logit, for, against and offset are compared with the mean of all classes")
     print(f"evidence: {explanation.kind or 'none'}; largest residual {explanation.residual:.1e} logits")
     if not math.isnan(share):
         print(f"offset: {100 * share:.1f} % of the logits' variation between pictures")
-    for _, reason in explanation.errors[:10]:
-        print(f"not read: {reason}")
+    for path, reason in explanation.errors[:10]:
+        print(f"not explained: {reason}" if path in reason else f"not explained: {path}: {reason}")
     if len(explanation.errors) > 10:
-        print(f"not read: {len(explanation.errors) - 10} more, see errors.csv")
+        print(f"not explained: {len(explanation.errors) - 10} more, see errors.csv")
     if explanation.passed_over:
-        print(f"passed over: {explanation.passed_over} files without a picture's suffix")
+        print(f"passed over: {len(explanation.passed_over)} files without a picture's suffix, named in the report")
     print(f"report: {explanation.out / 'index.html'}")

@@ -1,5 +1,6 @@
 """``globalpool``: one thin function a command."""
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +20,10 @@ def build_parser() -> ArgumentParser:
     explain.add_argument(
         "pictures",
         nargs="*",
+        default=[],
         help="files, or folders searched for pictures (default: photographs packaged with scikit-image)",
     )
+    explain.add_argument("--config", action="config", help="file with these options (YAML)")
     explain.add_class_arguments(ExplainOptions, as_group=False, skip={"overwrite"})
     explain.add_argument("--overwrite", action="store_true", help="replace an earlier explanation in that folder")
     commands.add_subcommand("explain", explain, help="pictures in, a folder with evidence out")
@@ -35,6 +38,9 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when done, 1 when nothing could be read, 2 when the request cannot be met."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name must not end the work
     parsed: dict[str, Any] = build_parser().parse_args(arguments).as_dict()
     command = parsed["command"]
     options = parsed.get(command) or {}
@@ -49,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return listing.print_models() if command == "models" else listing.print_pools()
     except GlobalPoolError as error:
         print(f"globalpool {command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"globalpool {command}: {error}. Check the output folder and the disk.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"globalpool {command}: stopped; what was finished is in the output folder.", file=sys.stderr)

@@ -30,17 +30,22 @@ def classes_named(text: str, labels: tuple[str, ...] | None) -> str | Tensor:
     """``top<k>`` as it is; otherwise the ids ``(k,)`` of names or ids separated by commas."""
     if text.startswith("top") and text[3:].isdecimal():
         return text
-    ids = []
+    ids: list[int] = []
     for entry in (part.strip() for part in text.split(",")):
         if entry.isdecimal():
             ids.append(int(entry))
         elif labels is not None and entry in labels:
-            ids.append(labels.index(entry))
+            same = [str(index) for index, label in enumerate(labels) if label == entry]
+            if len(same) > 1:
+                raise GlobalPoolError(
+                    "--classes", "a name of one class", f"{entry!r}, ids {' and '.join(same)}", "Give an id."
+                )
+            ids.append(int(same[0]))
         else:
             raise GlobalPoolError(
                 "--classes", "top1, top3, ..., class ids or class names", repr(entry), _guess(entry, list(labels or ()))
             )
-    return torch.tensor(ids)
+    return torch.tensor(list(dict.fromkeys(ids)))
 
 
 def _guess(name: str, known: list[str]) -> str:

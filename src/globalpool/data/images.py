@@ -4,19 +4,20 @@ The rules, in this order; each one that changed something is named in ``Picture.
 
 - the content decides the format, not the suffix; formats outside ``FORMATS`` are refused (no interpreter, no plug-in
   that runs programs is ever started), and so are more than ``MAX_PIXELS`` pixels, before decoding;
+- a file that ends early or is damaged is refused, as far as its decoder can tell: half a picture would be classified
+  as a whole one;
 - the first frame of an animation or of a multi-page file is taken;
-- a file that ends early is refused: half a picture would be classified as a whole one;
 - the EXIF orientation is applied, so that the picture stands upright;
-- 16-bit grey is scaled by 1/257, so that white stays white; 32-bit integers and floating-point pixels have no stated
-  range and are refused;
+- 16-bit grey is scaled by its bit depth, so that white stays white, and colours of 16 bit are reduced to 8; signed,
+  32-bit and floating-point pixels have no stated range and are refused;
 - transparency is laid over white; palettes, CMYK, YCbCr, Lab and grey become RGB;
 
-Input files are opened for reading only.
+Colour profiles are not applied: numbers are taken as sRGB. Input files are opened for reading only.
 """
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,8 @@ SUFFIXES = frozenset(
     )
 )
 MAX_PIXELS = 89_478_485  # Pillow's own line between a picture and a decompression bomb
-ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG, BITS_TAG, PHOTOMETRIC_TAG, SAMPLE_FORMAT_TAG = 0x0112, 258, 262, 339
+WHITE_IS_ZERO, SIGNED = 0, 2
 TRANSPARENT_BACKGROUND = (255, 255, 255)
 
 
@@ -51,36 +53,59 @@ class Picture:
 
 @dataclass(frozen=True)
 class Found:
-    """Files to read, in sorted order, and files in searched folders passed over for their suffix."""
+    """Files to read, in sorted order; files passed over for their suffix; folders that cannot be listed."""
 
     files: tuple[Path, ...]
-    passed_over: tuple[Path, ...]
+    passed_over: tuple[Path, ...] = ()
+    unlisted: tuple[tuple[Path, str], ...] = ()
 
 
-def find_pictures(paths: Iterable[str | Path]) -> Found:
+def find_pictures(paths: str | Path | Iterable[str | Path]) -> Found:
     """The given files, and all files with a picture's suffix in the given folders and below, each once.
 
-    A path that does not exist is kept: reading it gives the error its row in the report. Hidden files are passed over.
+    A path that does not exist is kept: reading it gives the error its row in the report. Links to folders are
+    followed, each folder is searched once; hidden files and folders are passed over.
     """
     files: dict[Path, None] = {}
     passed_over: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if not path.is_dir():
+    unlisted: list[tuple[Path, str]] = []
+    searched: set[str] = set()
+    for path in (paths,) if isinstance(paths, str | Path) else paths:
+        if str(path) == "":
+            raise DataError("find_pictures", "paths of files or folders", "an empty one", "Write . for this folder.")
+        path = Path(path)
+        if not _holds(path.is_dir):
             files[path] = None
             continue
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in os.walk(
+            path, followlinks=True, onerror=lambda error: unlisted.append((Path(str(error.filename)), str(error)))
+        ):
+            if os.path.realpath(folder) in searched:
+                folders.clear()
+                continue
+            searched.add(os.path.realpath(folder))
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 known = Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
                 (files if known else passed_over)[Path(folder, name)] = None
-    return Found(tuple(files), tuple(path for path in passed_over if path not in files))
+    return Found(tuple(files), tuple(path for path in passed_over if path not in files), tuple(unlisted))
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer, or False where the operating system refuses to give one (no permission, a name too long)."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def read_picture(path: str | Path) -> Picture:
     """Read one picture by the rules of this module; DataError says why a file cannot be read."""
     path = Path(path)
-    if not path.is_file():
-        raise DataError(str(path), "a readable picture file", "a folder" if path.is_dir() else "no such file")
+    if not _holds(path.is_file):
+        got = "a folder" if _holds(path.is_dir) else "no such file"
+        got = "no regular file" if got == "no such file" and os.path.lexists(path) else got
+        raise DataError(str(path), "a readable picture file", got)
     if path.stat().st_size == 0:
         raise DataError(str(path), "a picture", "an empty file (0 bytes)")
     notes: list[str] = []
@@ -101,7 +126,7 @@ def read_picture(path: str | Path) -> Picture:
         raise DataError(str(path), "a readable picture file", "no permission to read it") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
         reason = f"{type(error).__name__}: {error}".strip().rstrip(".:")
-        raise DataError(str(path), "a whole, undamaged picture", reason) from error
+        raise DataError(str(path), "a picture that can be decoded whole", reason) from error
     return Picture(path, pixels, tuple(notes))
 
 
@@ -113,25 +138,38 @@ def _upright_rgb(path: Path, image: Image.Image, notes: list[str]) -> NDArray[np
     if frames > 1:
         notes.append(f"first of {frames} frames")
         image.seek(0)
-    image.load()
     orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    deep = image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+    tags = {tag: _tag(image, tag) for tag in (BITS_TAG, PHOTOMETRIC_TAG, SAMPLE_FORMAT_TAG)}
+    if tags[SAMPLE_FORMAT_TAG] == SIGNED:
+        raise DataError(str(path), "unsigned pixels", "signed ones", "Rescale it to unsigned 8 bit.")
+    image.load()
     if orientation in range(2, 9):
         notes.append(f"turned upright (EXIF orientation {orientation})")
         image = ImageOps.exif_transpose(image)
-    image = _to_rgb(path, image, notes)
+    if deep:
+        notes.append("16-bit colour reduced to 8 bit")
+    depth = tags[BITS_TAG] if tags[BITS_TAG] in range(9, 16) else 16
+    image = _to_rgb(path, image, notes, int(depth), tags[PHOTOMETRIC_TAG] == WHITE_IS_ZERO)
     pixels = np.array(image, dtype=np.uint8)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise DataError(str(path), "a picture of at least 1 x 1 pixels", str(pixels.shape))
     return pixels
 
 
-def _to_rgb(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
+def _tag(image: Image.Image, tag: int) -> int:
+    """The first number of a TIFF tag; -1 without one."""
+    value = getattr(image, "tag_v2", {}).get(tag, -1)
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _to_rgb(path: Path, image: Image.Image, notes: list[str], depth: int, inverted: bool) -> Image.Image:
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image
     if mode in ("F", "I"):
         if mode == "I" and image.format in ("PNG", "PPM"):  # Pillow widens their 16-bit grey to 32
-            return _from_16_bit(image, notes)
+            return _from_deep_grey(image, notes, depth, inverted)
         raise DataError(
             str(path),
             "8-bit or 16-bit pixels",
@@ -139,7 +177,7 @@ def _to_rgb(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
             "Rescale it to 8 bit.",
         )
     if mode.startswith("I;16"):
-        return _from_16_bit(image, notes)
+        return _from_deep_grey(image, notes, depth, inverted)
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         notes.append("transparency laid over white")
         layered = image.convert("RGBA")
@@ -149,7 +187,7 @@ def _to_rgb(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_16_bit(image: Image.Image, notes: list[str]) -> Image.Image:
-    notes.append("16-bit grey scaled to 8 bit")
-    grey = np.asarray(image).astype(np.float64)
-    return Image.fromarray(np.rint(grey / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+def _from_deep_grey(image: Image.Image, notes: list[str], depth: int, inverted: bool) -> Image.Image:
+    notes.append(f"{depth}-bit grey scaled to 8 bit" + (", white is zero" if inverted else ""))
+    grey = np.rint(np.asarray(image).astype(np.float32) * (255 / (2**depth - 1))).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(255 - grey if inverted else grey).convert("RGB")

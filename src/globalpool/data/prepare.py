@@ -18,16 +18,13 @@ def prepare(picture: Picture, spec: InputSpec, size: int | None) -> Tensor:
 
     Nothing is cropped away. Resizing is bicubic with antialiasing, as the packaged weights were evaluated.
     """
+    height, width = picture.pixels.shape[:2] if size is None else (size, size)
+    if min(height, width) < 1 or height * width > MAX_INPUT_PIXELS:
+        hint = "Give a smaller size, such as --size 224."
+        raise DataError(str(picture.path), f"1 to {MAX_INPUT_PIXELS:,} input pixels", f"{width} x {height}", hint)
     image = Image.fromarray(picture.pixels)
-    if size is not None and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    if image.width * image.height > MAX_INPUT_PIXELS:
-        raise DataError(
-            str(picture.path),
-            f"at most {MAX_INPUT_PIXELS:,} pixels at native size",
-            f"{image.width} x {image.height}",
-            "Give a size, such as --size 224.",
-        )
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
     mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (spec.mean, spec.std))
     return ((pixels - mean) / std).unsqueeze(0)

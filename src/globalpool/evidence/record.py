@@ -59,6 +59,9 @@ class Evidence:
         rtol = self.tolerance if rtol is None else rtol
         residual = self.residual()
         allowed = rtol * self._magnitude().clamp(min=1)
+        if not bool(self.logits.isfinite().all()):
+            hint = "NaN or Inf came with the features or grew in the tail."
+            raise EvidenceError("Evidence.check", "finite logits", "NaN or Inf", hint)
         if not bool((residual <= allowed).all()):
             worst = int(torch.where(residual.isnan(), float("inf"), residual / allowed).argmax())
             sample, column = divmod(worst, residual.shape[1])
@@ -75,8 +78,9 @@ class Evidence:
         tensors = {name: getattr(self, name).detach() for name in ("maps", "logits", "offset")}
         return replace(self, **tensors)
 
-    def select(self, classes: Tensor) -> "Evidence":
-        """The same evidence for fewer classes: ids ``(N,)`` or ``(N, k)`` that must be present."""
+    def select(self, classes: int | Tensor) -> "Evidence":
+        """The same evidence for fewer classes: an id, or ids ``(N,)`` or ``(N, k)`` that must be present."""
+        classes = self._ids(classes) if isinstance(classes, int) else classes
         ids = check_integers("Evidence.select", "classes", classes, (None,) * max(classes.ndim, 1), "class ids")
         columns = self._columns(ids if ids.ndim == 2 else ids.unsqueeze(1))
         pick = {name: getattr(self, name).gather(1, columns) for name in ("classes", "logits", "offset")}
@@ -160,7 +164,8 @@ class Evidence:
             lambda: EvidenceError(
                 "Evidence",
                 "classes that are present",
-                f"{wanted[~found.any(2)].unique().tolist()[:8]} among {self.classes.unique().tolist()[:8]}",
+                f"classes {wanted[~found.any(2)].unique().tolist()[:8]} absent in samples "
+                f"{(~found.any(2)).any(1).nonzero().flatten().tolist()[:8]}",
                 'Ask for them: evidence(x, classes="all") or their ids.',
             ),
         )

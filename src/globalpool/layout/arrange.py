@@ -25,7 +25,8 @@ def arrange(
     ``S``), counted as in torch: 2 is the first spatial axis, -1 the last.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise LayoutError(where, "features as a floating-point tensor", describe(x), "Write x.float().")
+        hint = "Write x.float()." if isinstance(x, Tensor) else "Write torch.as_tensor(x)."
+        raise LayoutError(where, "features as a floating-point tensor", describe(x), hint)
     unknown = sorted(set(arguments) - ARGUMENTS)
     if unknown:
         hint = "`mask` is True at real positions, torch's key_padding_mask at absent ones: pass mask=~key_padding_mask."
@@ -73,10 +74,15 @@ def _dense(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layout
     mask, lengths, sizes = arguments.get("mask"), arguments.get("lengths"), arguments.get("sizes")
     measure = None
     if lengths is not None:
-        if len(spatial) != 1 or sizes is not None:
+        axes = spatial_axes(where, dim, len(spatial))
+        if len(axes) != 1 or sizes is not None:
             got = describe(x) + ("" if sizes is None else " with `sizes` as well")
-            raise LayoutError(where, "`lengths` with features (N, C, L) alone", got, "Use sizes=(N, D) instead.")
-        sizes = check_integers(where, "lengths", lengths, (samples,), "positions of each sample").unsqueeze(1)
+            expected = "`lengths` with one reduced axis, features (N, C, L) or dim="
+            raise LayoutError(where, expected, got, "Use sizes=(N, D) instead.")
+        lengths = check_integers(where, "lengths", lengths, (samples,), "positions of each sample").to(x.device)
+        every = [torch.ones_like(lengths) * side for side in spatial]
+        every[axes[0]] = lengths
+        sizes = torch.stack(every, 1)
     if sizes is not None:
         extent = check_integers(where, "sizes", sizes, (samples, len(spatial)), "each sample's extent").to(x.device)
         limit = torch.stack([torch.ones((), dtype=torch.long, device=x.device) * side for side in spatial])

@@ -136,6 +136,28 @@ def order_does_not_matter(pool: Pool, channels: int, axes: int) -> None:
     _close(after.weights.flatten(3), moved, 1e-12, f"{pool.name}: weights must move with their positions")
 
 
+def a_measure_counts(pool: Pool, channels: int, axes: int) -> None:
+    """Without geometry, a position of measure 2 gives the value of that position standing there twice."""
+    if pool.needs_geometry:
+        return
+    pool = deepcopy(pool).double()
+    x = samples(pool, channels, axes, torch.float64)[2].x.flatten(2)
+    measure = torch.ones(1, x.shape[2], dtype=torch.float64)
+    measure[:, 1] = 2
+    twice = torch.cat([x, x[:, :, 1:2]], 2)
+    _close(pool(x, mask=measure), pool(twice), 1e-9, f"{pool.name}: measure 2 must count a position twice")
+
+
+def large_features_stay_finite(pool: Pool, channels: int, axes: int) -> None:
+    """Features of 10,000 in float32 give finite values, weights and gradients."""
+    pool = deepcopy(pool).float()
+    x = (samples(pool, channels, axes, torch.float32)[0].x * 1e4).requires_grad_()
+    parts = pool.decompose(x)
+    (gradient,) = torch.autograd.grad(parts.value.sum(), x)
+    for what, values in (("value", parts.value), ("weights", parts.weights), ("gradient", gradient)):
+        assert values.isfinite().all(), f"{pool.name}: the {what} must be finite for features of 10,000."
+
+
 def is_a_module(pool: Pool, channels: int, axes: int) -> None:
     """Repeatable bit for bit, and the same after deepcopy and after loading its own state."""
     x = samples(pool, channels, axes, torch.float32)[0].x
@@ -156,6 +178,8 @@ LAWS: tuple[Law, ...] = (
     gradients_are_right,
     weights_are_what_is_claimed,
     order_does_not_matter,
+    a_measure_counts,
+    large_features_stay_finite,
     is_a_module,
 )
 

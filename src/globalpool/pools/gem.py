@@ -9,7 +9,7 @@ from torch import Tensor
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.learned import Learned, check_positive, current
-from globalpool.pools.smooth import mean_exp
+from globalpool.pools.smooth import log_mean_exp
 
 
 class GeM(Pool):
@@ -47,7 +47,7 @@ class GeM(Pool):
         top = torch.where(top == float("-inf"), self.eps, top)
         logarithm = layout.present(torch.log(floored / layout.spread(top)), 0)
         p = current(self.name, self.p, logarithm)
-        log_mean = mean_exp(p * logarithm, layout).log_mean
+        log_mean = log_mean_exp(p * logarithm, layout)
         return logarithm, log_mean / current(self.name, self.p, log_mean), top
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:

@@ -9,7 +9,7 @@ from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.learned import Learned, current
-from globalpool.pools.smooth import MeanExp, mean_exp
+from globalpool.pools.smooth import exp_ratio, log_mean_exp
 
 
 class LogMeanExp(Pool):
@@ -39,13 +39,13 @@ class LogMeanExp(Pool):
     def weights_are_gradient(self) -> bool:
         return True
 
-    def _mean_exp(self, features: Tensor, layout: Layout) -> tuple[MeanExp, Tensor, Tensor | float]:
-        """Mean of ``exp(|r| (s x - top))`` with ``s`` the sign of r; ``top = max s x`` (pooled); ``|r|`` over it.
+    def _exponents(self, features: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """``|r| (s x - top)`` with ``s`` the sign of r, and ``top = max s x`` (pooled).
 
         Shifted before multiplied: ``r x`` itself would round away what a softmax is made of.
         """
         below, top = layout.below_maximum(features.to(layout.dtype) * self._sign)
-        return mean_exp(below * self._rate(below), layout), top, self._rate(top)
+        return below * self._rate(below), top
 
     @property
     def _sign(self) -> int:
@@ -56,14 +56,15 @@ class LogMeanExp(Pool):
         return rate * self._sign
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        means, _, rate = self._mean_exp(features, layout)
+        exponents, top = self._exponents(features, layout)
+        ratio, log_ratio = exp_ratio(exponents, layout)
         uniform = layout.normalize(layout.weigh(layout.ones())).squeeze(1)
-        divergence = layout.mean(means.ratio * means.log_ratio)
-        return Parts((means.ratio * uniform).unsqueeze(1), (-self._sign * divergence / rate).unsqueeze(1))
+        divergence = layout.mean(ratio * log_ratio)
+        return Parts((ratio * uniform).unsqueeze(1), (-self._sign * divergence / self._rate(top)).unsqueeze(1))
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
-        means, top, rate = self._mean_exp(features, layout)
-        return (self._sign * (top + means.log_mean / rate)).unsqueeze(1)
+        exponents, top = self._exponents(features, layout)
+        return (self._sign * (top + log_mean_exp(exponents, layout) / self._rate(top))).unsqueeze(1)
 
     def extra_repr(self) -> str:
         return "" if isinstance(self.r, Learned) else f"r={self.r}"

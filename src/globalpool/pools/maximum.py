@@ -27,10 +27,12 @@ class Max(Pool):
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         """The maximum to the last bit, with the shares as its gradient."""
-        weights = self.parts(features, layout).weights if parts is None else parts.weights
-        reached = torch.where((weights[:, 0] > 0) & features.isfinite(), features, 0).to(layout.dtype)
-        shared = layout.sum(weights[:, 0] * reached)
         top = layout.max(features).to(layout.dtype)
         total = layout.total()
         top = torch.where(layout.per_position(total <= 0, top.ndim - total.ndim), 0, top)
+        if not (torch.is_grad_enabled() and features.requires_grad):
+            return top.unsqueeze(1)
+        weights = self.parts(features, layout).weights if parts is None else parts.weights
+        reached = torch.where((weights[:, 0] > 0) & features.isfinite(), features, 0).to(layout.dtype)
+        shared = layout.sum(weights[:, 0] * reached)
         return (top + (shared - shared.detach())).unsqueeze(1)

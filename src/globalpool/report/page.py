@@ -9,7 +9,7 @@ from globalpool import __version__
 from globalpool.extras import need
 
 if TYPE_CHECKING:
-    from globalpool.report.explain import Explanation
+    from globalpool.report.results import Explanation
 
 
 def write_page(path: Path, explanation: "Explanation", size: int | None) -> None:
@@ -26,4 +26,4 @@ def write_page(path: Path, explanation: "Explanation", size: int | None) -> None
         size="native size" if size is None else f"{size} x {size} pixels",
         version=__version__,
     )
-    path.write_text(html, encoding="utf-8")
+    path.write_text(html, encoding="utf-8", errors="backslashreplace")

@@ -5,24 +5,28 @@ from torch import Tensor
 
 
 class Variation:
-    """Running sums in float64 over samples of centred offsets and logits; memory does not grow with samples."""
+    """Running moments in float64 of centred offsets and logits (Welford 1962); memory does not grow with samples."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._sums = torch.zeros(0)
+        self._means = torch.zeros(2, 1, dtype=torch.float64)
+        self._covariance = self._variance = self._square = torch.zeros(1, dtype=torch.float64)
 
     def add(self, offset: Tensor, logits: Tensor) -> None:
         """One sample's ``(K,)`` offset and logits for all classes, each centred here against its mean."""
-        offset, logits = offset.double().cpu(), logits.double().cpu()
-        offset, logits = offset - offset.mean(), logits - logits.mean()
-        new = torch.stack([offset, logits, offset * logits, logits * logits])
-        self._sums = new if self._count == 0 else self._sums + new
+        new = torch.stack([offset.double().cpu(), logits.double().cpu()])
+        new = new - new.mean(1, keepdim=True)
         self._count += 1
+        before = new - self._means
+        self._means = self._means + before / self._count
+        after = new - self._means
+        self._covariance = self._covariance + before[0] * after[1]
+        self._variance = self._variance + before[1] * after[1]
+        self._square = self._square + new[1].square()
 
     def offset_share(self) -> float:
-        """``sum_k cov(offset_k, logit_k) / sum_k var(logit_k)``; NaN for fewer than two samples."""
-        if self._count < 2:
+        """``sum_k cov(offset_k, logit_k) / sum_k var(logit_k)``; NaN where the logits vary by rounding at most."""
+        variance = float(self._variance.sum())
+        if self._count < 2 or variance <= 1e-10 * float(self._square.sum()):
             return float("nan")
-        offset, logits, product, square = self._sums / self._count
-        share = float((product - offset * logits).sum() / (square - logits.square()).sum())
-        return round(share, 12) + 0.0  # rounding leaves -1e-18 where the offset is the same everywhere
+        return round(float(self._covariance.sum()) / variance, 12) + 0.0  # no negative zero
