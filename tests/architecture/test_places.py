@@ -60,7 +60,6 @@ def test_the_table_names_files_that_exist() -> None:
         "evidence/tails.py",
         "cli/names.py",
         "layout/base.py",
-        "pools/contract.py",
         "pools/cases.py",
     ):
         assert name in text
