@@ -112,6 +112,10 @@ WRONG: list[tuple[Any, str]] = [
         lambda: gp.Attention(3, heads=2, temperature=gp.Learned(1.0, channels=4))(torch.rand(1, 3, 4, 4)),
         "Attention: expected one learned number, or 2 of them; got 4.",
     ),
+    (
+        lambda: gp.Attention(64)(torch.rand(2, 197, 64)),
+        "Attention: expected 64 channels; got 197. Build it with the channels of the features; channels last needs",
+    ),
     (lambda: gp.ScaledSum(nn.Parameter(torch.ones(3))), "ScaledSum: expected `gamma` as a finite number, a Parameter"),
     (lambda: gp.ScaledSum(float("nan")), "ScaledSum: expected `gamma` as a finite number"),
     (

@@ -62,5 +62,5 @@ def check_width(pool: Pool, got: int, expected: int) -> None:
             pool.name,
             f"pooled vectors of width {expected}, the tail's input",
             f"{got} = regions ({pool.regions}) * channels * kept positions",
-            "Build the head with in_features=pool.out_features(channels, kept).",
+            "Build the head with in_features=pool.out_features(channels, kept); channels last needs channel_dim=-1.",
         )

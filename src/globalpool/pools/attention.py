@@ -64,6 +64,9 @@ class Attention(Pool):
         """Content plus position, before the temperature: a position tensor with ``mid = (heads,)``."""
         scores: Tensor | None = None
         if self.content is not None:
+            if isinstance(self.content, nn.Linear) and self.content.in_features != features.shape[1]:
+                hint = "Build it with the channels of the features; channels last needs channel_dim=-1."
+                raise PoolError(self.name, f"{self.content.in_features} channels", f"{features.shape[1]}", hint)
             scores = self.content(_in_dtype_of(self.content, layout.to_last(features))).to(layout.dtype)
         if self.position is not None:
             coordinates = layout.coordinates(self.name)
