@@ -177,5 +177,13 @@ def test_prepare_shows_the_whole_picture_and_refuses_giants(tmp_path: Path) -> N
         prepare(read_picture(path), spec, None)
 
 
+def test_resizing_averages_what_it_leaves_out(tmp_path: Path) -> None:
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    path = tmp_path / "board.png"
+    Image.fromarray(board).save(path)
+    x = prepare(read_picture(path), InputSpec(16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), 16)
+    assert (x - 0.5).abs().max() < 0.02
+
+
 def test_photographs_are_there() -> None:
     assert {path.name for path in photographs()} >= {"chelsea.png", "coffee.png"}

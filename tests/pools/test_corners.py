@@ -14,7 +14,9 @@ from globalpool.errors import PoolError
 
 def test_max_is_the_maximum_to_the_last_bit() -> None:
     for ties in range(1, 200):
-        assert gp.Max()(torch.full((1, 1, ties), 0.1)).item() == torch.tensor(0.1).item()
+        x = torch.full((1, 1, ties), 0.1)
+        for features in (x, x.clone().requires_grad_()):
+            assert gp.Max()(features).item() == torch.tensor(0.1).item()
     x = torch.tensor([[[1.0, float("-inf"), 0.0]]], requires_grad=True)
     y = gp.Max()(x)
     y.sum().backward()
