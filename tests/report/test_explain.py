@@ -261,6 +261,10 @@ def test_files_of_the_user_in_our_folder_survive(pictures: Path, tmp_path: Path)
     assert mine.is_file()
     assert {Path(row.path).name for row in result.predictions} == {"plain.png", "2024-holiday.png"}
     assert [row.class_id for row in result.predictions] == [0, 2, 0, 2]
+    lines = (out / "predictions.csv").read_text(encoding="utf-8").replace("pictures/00000.png", "../pictures/grey.png")
+    (out / "predictions.csv").write_text(lines, encoding="utf-8")
+    gp.explain(model, pictures / "plain.png", out, size=32, overwrite=True)
+    assert (pictures / "grey.png").is_file(), "an edited table deletes nothing outside"
 
 
 def test_an_interruption_leaves_a_page_of_what_was_finished(

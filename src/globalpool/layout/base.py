@@ -154,6 +154,15 @@ class Layout(ABC):
         total = self.sum(amounts)
         return amounts / self.spread(torch.where(total == 0, 1, total))
 
+    def uniform(self) -> Tensor:
+        """The weights of the mean, ``mid = (1, 1)``: each position's share of its sample's measure."""
+        return self.normalize(self.weigh(self.ones()))
+
+    def zero_if_empty(self, pooled: Tensor) -> Tensor:
+        """Pooled tensor with zeros at samples without positions."""
+        total = self.total()
+        return torch.where(self.per_position(total <= 0, pooled.ndim - total.ndim), 0, pooled)
+
     def below_maximum(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """``scores - maximum`` (zero at absent positions) and the detached, pooled maximum (zero without one)."""
         scores = scores.to(self.dtype)

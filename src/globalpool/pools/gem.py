@@ -53,7 +53,7 @@ class GeM(Pool):
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         logarithm, log_value, _ = self._power_mean(features, layout)
         counted = features.to(layout.dtype) >= self.eps
-        uniform = layout.normalize(layout.weigh(layout.ones())).squeeze(1)
+        uniform = layout.uniform().squeeze(1)
         p = current(self.name, self.p, logarithm)
         slope = torch.exp((p - 1) * (logarithm - layout.spread(log_value)))  # (x / y)^(p - 1)
         below = layout.mean(torch.where(counted, 0, slope)) * self.eps
@@ -61,9 +61,7 @@ class GeM(Pool):
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         _, log_value, top = self._power_mean(features, layout)
-        total = layout.total()
-        empty = layout.per_position(total <= 0, top.ndim - total.ndim)
-        return torch.where(empty, 0, top * torch.exp(log_value)).unsqueeze(1)
+        return layout.zero_if_empty(top * torch.exp(log_value)).unsqueeze(1)
 
     def extra_repr(self) -> str:
         return f"eps={self.eps}" if isinstance(self.p, Learned) else f"p={self.p}, eps={self.eps}"

@@ -58,7 +58,7 @@ class LogMeanExp(Pool):
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         exponents, top = self._exponents(features, layout)
         ratio, log_ratio = exp_ratio(exponents, layout)
-        uniform = layout.normalize(layout.weigh(layout.ones())).squeeze(1)
+        uniform = layout.uniform().squeeze(1)
         divergence = layout.mean(ratio * log_ratio)
         return Parts((ratio * uniform).unsqueeze(1), (-self._sign * divergence / self._rate(top)).unsqueeze(1))
 

@@ -27,9 +27,7 @@ class Max(Pool):
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         """The maximum to the last bit, with the shares as its gradient."""
-        top = layout.max(features).to(layout.dtype)
-        total = layout.total()
-        top = torch.where(layout.per_position(total <= 0, top.ndim - total.ndim), 0, top)
+        top = layout.zero_if_empty(layout.max(features).to(layout.dtype))
         if not (torch.is_grad_enabled() and features.requires_grad):
             return top.unsqueeze(1)
         weights = self.parts(features, layout).weights if parts is None else parts.weights

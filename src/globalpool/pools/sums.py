@@ -24,7 +24,7 @@ class Mean(Pool):
     affine = True
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        return Parts(layout.normalize(layout.weigh(layout.ones())))
+        return Parts(layout.uniform())
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         return layout.mean(features).unsqueeze(1)

@@ -18,11 +18,15 @@ def is_ours(out: Path) -> bool:
 
 
 def earlier_figures(out: Path) -> set[Path]:
-    """The figures an earlier explanation in the folder wrote, as its own table names them."""
+    """The figures an earlier explanation in the folder wrote, as its own table names them.
+
+    Only inside ``pictures``: a table is a file that anyone may have edited, and these are deleted.
+    """
     if not is_ours(out):
         return set()
     with open(out / "predictions.csv", newline="", encoding="utf-8") as file:
-        return {(out / row["figure"]).resolve() for row in csv.DictReader(file) if row["figure"]}
+        named = {(out / row["figure"]).resolve() for row in csv.DictReader(file) if row["figure"]}
+    return {figure for figure in named if figure.parent == (out / "pictures").resolve()}
 
 
 def make_folder(out: Path, overwrite: bool) -> None:
