@@ -1,32 +1,30 @@
 """Global pooling, done once: a pool says how much each position counts, so every logit is a map.
 
 Names are loaded when first used: ``import globalpool`` costs nothing, and only what is used brings its packages.
+Everything ``globalpool.pools`` offers is here too.
 """
 
+import ast
 from importlib import import_module
+from importlib.abc import InspectLoader
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from globalpool import data, errors, models, pools, report
-    from globalpool.classifier import InputSpec, PooledClassifier
-    from globalpool.errors import GlobalPoolError
-    from globalpool.evidence import Evidence
-    from globalpool.head import PooledHead
-    from globalpool.pools import (
-        Attention,
-        GeM,
-        Grid,
-        Learned,
-        LogMeanExp,
-        Max,
-        Mean,
-        Pool,
-        PositionGrid,
-        ScaledSum,
-        Sum,
-    )
-    from globalpool.pools.contract import check_pool
-    from globalpool.report.explain import explain
+    from globalpool import blocks as blocks
+    from globalpool import data as data
+    from globalpool import errors as errors
+    from globalpool import models as models
+    from globalpool import pools as pools
+    from globalpool import report as report
+    from globalpool.classifier import InputSpec as InputSpec
+    from globalpool.classifier import PooledClassifier as PooledClassifier
+    from globalpool.errors import GlobalPoolError as GlobalPoolError
+    from globalpool.evidence import Evidence as Evidence
+    from globalpool.head import PooledHead as PooledHead
+    from globalpool.pools import *  # noqa: F403 (every pool, from the one list of their names)
+    from globalpool.pools.contract import check_pool as check_pool
+    from globalpool.report.explain import explain as explain
 
 __version__ = "0.1.0"
 
@@ -38,52 +36,27 @@ _HOMES = {
     "errors": ("GlobalPoolError",),
     "evidence": ("Evidence",),
     "head": ("PooledHead",),
-    "pools": (
-        "Attention",
-        "GeM",
-        "Grid",
-        "Learned",
-        "LogMeanExp",
-        "Max",
-        "Mean",
-        "Pool",
-        "PositionGrid",
-        "ScaledSum",
-        "Sum",
-    ),
     "pools.contract": ("check_pool",),
     "report.explain": ("explain",),
 }
-_ROOMS = ("data", "errors", "models", "pools", "report")
+_ROOMS = ("blocks", "data", "errors", "models", "pools", "report")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "FREQUENCY",
-    "TIME",
-    "Attention",
-    "Evidence",
-    "GeM",
-    "GlobalPoolError",
-    "Grid",
-    "InputSpec",
-    "Learned",
-    "LogMeanExp",
-    "Max",
-    "Mean",
-    "Pool",
-    "PooledClassifier",
-    "PooledHead",
-    "PositionGrid",
-    "ScaledSum",
-    "Sum",
-    "check_pool",
-    "data",
-    "errors",
-    "explain",
-    "models",
-    "pools",
-    "report",
-]
+
+def _pool_names() -> list[str]:
+    """The names ``globalpool.pools`` exports, read from its source: importing it would import torch."""
+    spec = find_spec("globalpool.pools")
+    assert spec is not None
+    assert isinstance(spec.loader, InspectLoader)
+    for statement in ast.parse(spec.loader.get_source("globalpool.pools") or "").body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(statement.value)
+            return [name for name in names if name != "ALL"]
+    raise AssertionError("globalpool.pools has no __all__")
+
+
+_HOME |= dict.fromkeys(_pool_names(), "pools")
+__all__: list[str] = sorted({"FREQUENCY", "TIME", *_HOME, *_ROOMS})
 
 
 def __getattr__(name: str) -> object:

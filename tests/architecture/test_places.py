@@ -1,6 +1,11 @@
 """Adding a pool touches the places ARCHITECTURE.md names: everything else sees it through ``pools.ALL``."""
 
+import os
+import re
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,9 +44,64 @@ def test_a_toy_pool_is_seen_everywhere(monkeypatch: pytest.MonkeyPatch, capsys: 
     check_pool(Centre)
     assert pool_names()["centre"] is Centre
     main(["pools"])
-    assert "centre         affine  Toy pool: twice the mean, y = 2 mean x." in capsys.readouterr().out
+    assert re.search(
+        r"^centre +affine +Toy pool: twice the mean, y = 2 mean x\.$", capsys.readouterr().out, re.MULTILINE
+    )
     reference = runpy.run_path(str(ROOT / "docs" / "generate.py"))["pool_reference"]()
     assert "| [`Centre`](#centre) | yes | yes | no |" in reference
+
+
+NEW_FILE = '''"""Twice the mean."""
+
+from torch import Tensor
+
+from globalpool.layout import Layout
+from globalpool.pools.base import Parts, Pool
+
+
+class Twice(Pool):
+    """``y = 2 mean x``."""
+
+    affine = True
+
+    def parts(self, features: Tensor, layout: Layout) -> Parts:
+        return Parts(2 * layout.uniform())
+'''
+ASKED = """
+import runpy, sys
+import globalpool as gp
+from globalpool.cli.main import main
+gp.check_pool(gp.Twice)
+assert "Twice" in gp.__all__
+main(["pools"])
+print(runpy.run_path(sys.argv[1])["pool_reference"]())
+"""
+
+
+def test_a_new_pool_is_its_file_and_its_line_in_the_list(tmp_path: Path) -> None:
+    """With its test and its changelog line that makes the four places; nothing else of the package is touched."""
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    room = tmp_path / "src/globalpool/pools"
+    (room / "twice.py").write_text(NEW_FILE, encoding="utf-8")
+    index = (room / "__init__.py").read_text(encoding="utf-8")
+    for line, new in (
+        ("from globalpool.pools.top_k import TopK\n", "from globalpool.pools.twice import Twice\n"),
+        ("    TopK,\n", "    Twice,\n"),
+        ('    "TopK",\n', '    "Twice",\n'),
+    ):
+        assert line in index
+        index = index.replace(line, line + new)
+    (room / "__init__.py").write_text(index, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", ASKED, str(ROOT / "docs/generate.py")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^twice +affine +y = 2 mean x\.$", result.stdout, re.MULTILINE)
+    assert "| [`Twice`](#twice) | yes | yes | no |" in result.stdout
 
 
 def test_the_contract_refuses_a_careless_pool() -> None:

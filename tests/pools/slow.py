@@ -1,17 +1,23 @@
 """The pools once more, as float64 loops over positions that share no code with the library.
 
-``slow(pool, x, measure)`` takes one sample as numpy arrays ``x (C, *S)`` and ``measure (*S)`` (0 = absent) and returns
-value ``(R, C, *kept)``, weights ``(R, C, *S)`` and remainder ``(R, C, *kept)``.
+``slow(pool, x, measure)`` takes one sample as numpy arrays ``x (C, *S)`` and ``measure (*S)`` (0 = absent), for pools
+of clusters an assignment ``(*S)`` or ``(G, *S)`` too. It returns value ``(R, C, *kept)``, weights ``(R, C, *S)`` and
+remainder ``(R, C, *kept)``.
 """
 
+import importlib
 import itertools
 import math
+import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import tests.pools
 from globalpool import pools
 
 Array = NDArray[np.float64]
@@ -25,7 +31,7 @@ def number(value: object, channel: int = 0) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def slow(pool: pools.Pool, x: Array, measure: Array) -> tuple[Array, Array, Array]:
+def slow(pool: pools.Pool, x: Array, measure: Array, assignment: Array | None = None) -> tuple[Array, Array, Array]:
     axes = measure.ndim
     dims = None if pool.dim is None else {entry - 2 if entry >= 0 else axes + entry for entry in pool.dim}
     kept = [] if dims is None else [axis for axis in range(axes) if axis not in dims]
@@ -44,7 +50,7 @@ def slow(pool: pools.Pool, x: Array, measure: Array) -> tuple[Array, Array, Arra
         for region in range(pool.regions):
             for channel in range(x.shape[0]):
                 column = [(cell, float(measure[cell]), float(x[(channel, *cell)])) for cell in inside]
-                shares, rest = RULES[type(pool)](pool, column, x, measure.shape, region, channel)
+                shares, rest = RULES[type(pool)](pool, column, Sample(x, measure.shape, assignment), region, channel)
                 for (cell, _, _), share in zip(column, shares, strict=True):
                     weights[(region, channel, *cell)] = share
                 remainder[(region, channel, *place)] = rest
@@ -53,41 +59,63 @@ def slow(pool: pools.Pool, x: Array, measure: Array) -> tuple[Array, Array, Arra
     return value, weights, remainder
 
 
-Rule = Callable[[pools.Pool, Column, Array, tuple[int, ...], int, int], tuple[list[float], float]]
+@dataclass(frozen=True)
+class Sample:
+    """What a rule may look at: features ``(C, *S)``, the extent ``S``, and the cluster or the shares of each cell."""
+
+    x: Array
+    shape: tuple[int, ...]
+    assignment: Array | None = None
 
 
-def mean(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+Rule = Callable[[Any, Column, Sample, int, int], tuple[list[float], float]]
+RULES: dict[type[pools.Pool], Rule] = {}
+
+
+def rule(pool: type[pools.Pool]) -> Callable[[Rule], Rule]:
+    """Register the slow twin of a pool: weights of a column for region r and channel c, and the remainder."""
+
+    def register(function: Rule) -> Rule:
+        RULES[pool] = function
+        return function
+
+    return register
+
+
+def load_rules() -> None:
+    """The twins of newer pools stand in the test files of those pools."""
+    for module in pkgutil.iter_modules(tests.pools.__path__):
+        if module.name.startswith("test_"):
+            importlib.import_module(f"tests.pools.{module.name}")
+
+
+@rule(pools.Mean)
+def mean(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     total = sum(m for _, m, _ in column)
     return [m / total for _, m, _ in column], 0.0
 
 
-def sum_(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+@rule(pools.Sum)
+def sum_(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     return [m for _, m, _ in column], 0.0
 
 
-def scaled(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+@rule(pools.ScaledSum)
+def scaled(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     assert isinstance(pool, pools.ScaledSum)
     factor = sum(m for _, m, _ in column) ** -float(torch.as_tensor(pool.gamma).detach())
     return [m * factor for _, m, _ in column], 0.0
 
 
-def maximum(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+@rule(pools.Max)
+def maximum(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     top = max(f for _, _, f in column)
     ties = sum(f == top for _, _, f in column)
     return [(f == top) / ties for _, _, f in column], 0.0
 
 
-def gem(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+@rule(pools.GeM)
+def gem(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     assert isinstance(pool, pools.GeM)
     p, total = number(pool.p, c), sum(m for _, m, _ in column)
     y = (sum(m * max(f, pool.eps) ** p for _, m, f in column) / total) ** (1 / p)
@@ -95,9 +123,8 @@ def gem(
     return shares, sum(m / total * pool.eps**p * y ** (1 - p) for _, m, f in column if f < pool.eps)
 
 
-def log_mean_exp(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+@rule(pools.LogMeanExp)
+def log_mean_exp(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     assert isinstance(pool, pools.LogMeanExp)
     rate, total = number(pool.r, c), sum(m for _, m, _ in column)
     partition = sum(m * math.exp(rate * f) for _, m, f in column)
@@ -106,16 +133,15 @@ def log_mean_exp(
     return shares, -divergence / rate
 
 
-def grid(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
+@rule(pools.Grid)
+def grid(pool: pools.Pool, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
     assert isinstance(pool, pools.Grid)
     bins = list(itertools.product(*map(range, pool.bins)))[r]
     amounts = []
     for cell, m, _ in column:
         share = 1.0
         for axis, index in enumerate(cell):
-            side, count, k = shape[axis], pool.bins[axis], bins[axis]
+            side, count, k = sample.shape[axis], pool.bins[axis], bins[axis]
             if pool.partition == "torch":
                 share *= math.floor(k * side / count) <= index < math.ceil((k + 1) * side / count)
             else:
@@ -125,22 +151,38 @@ def grid(
     return [amount / total if total > 0 else 0.0 for amount in amounts], 0.0
 
 
-def attention(
-    pool: pools.Pool, column: Column, x: Array, shape: tuple[int, ...], r: int, c: int
-) -> tuple[list[float], float]:
-    assert isinstance(pool, pools.Attention)
-    scores = []
-    for cell, _, _ in column:
-        score = 0.0
-        if pool.content is not None:
-            vector = pool.content.weight.detach().double().numpy()[r]  # type: ignore[operator]
-            score += sum(float(vector[k]) * float(x[(k, *cell)]) for k in range(x.shape[0]))
-        if pool.position is not None:
-            table = pool.position.table.detach().double().numpy()[..., r]  # type: ignore[operator]
-            score += interpolate(table, [(i + 0.5) / side for i, side in zip(cell, shape, strict=True)])
-        scores.append(score / number(pool.temperature))
-    exponentials = [m * math.exp(score - max(scores)) for score, (_, m, _) in zip(scores, column, strict=True)]
-    return [e / sum(exponentials) for e in exponentials], 0.0
+@rule(pools.Attention)
+def attention(pool: Any, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
+    scores = [score(pool.content, pool.position, cell, sample, r) for cell, _, _ in column]
+    return softmax(scores, column, number(pool.temperature)), 0.0
+
+
+def softmax(scores: list[float], column: Column, temperature: float) -> list[float]:
+    top = max(scores)
+    exponentials = [m * math.exp((score - top) / temperature) for score, (_, m, _) in zip(scores, column, strict=True)]
+    return [e / sum(exponentials) for e in exponentials]
+
+
+def score(content: Any, position: Any, cell: tuple[int, ...], sample: Sample, r: int) -> float:
+    """Content and position of one cell for head r."""
+    total = 0.0
+    if content is not None:
+        total += linear(content, vector(sample.x, cell))[r]
+    if position is not None:
+        table = position.table.detach().double().numpy()[..., r]
+        total += interpolate(table, [(i + 0.5) / side for i, side in zip(cell, sample.shape, strict=True)])
+    return total
+
+
+def vector(array: Array, cell: tuple[int, ...]) -> list[float]:
+    """``array (C, *S)`` at one cell."""
+    return [float(array[(k, *cell)]) for k in range(len(array))]
+
+
+def linear(layer: Any, values: list[float]) -> list[float]:
+    rows = layer.weight.detach().double().tolist()
+    biases = [0.0] * len(rows) if layer.bias is None else layer.bias.detach().double().tolist()
+    return [bias + sum(a * b for a, b in zip(row, values, strict=True)) for row, bias in zip(rows, biases, strict=True)]
 
 
 def interpolate(table: Array, place: list[float]) -> float:
@@ -152,15 +194,3 @@ def interpolate(table: Array, place: list[float]) -> float:
     high = min(low + 1, len(table) - 1)
     below, above = interpolate(table[low], place[1:]), interpolate(table[high], place[1:])
     return below + (centre - low) * (above - below)
-
-
-RULES: dict[type[pools.Pool], Rule] = {
-    pools.Mean: mean,
-    pools.Sum: sum_,
-    pools.ScaledSum: scaled,
-    pools.Max: maximum,
-    pools.GeM: gem,
-    pools.LogMeanExp: log_mean_exp,
-    pools.Grid: grid,
-    pools.Attention: attention,
-}

@@ -12,7 +12,9 @@ def print_models() -> int:
 
 def print_pools() -> int:
     """One line a pool: name, whether it is affine, the first line of its documentation."""
-    for name, pool in pool_names().items():
+    names = pool_names()
+    wide = max(map(len, names))
+    for name, pool in names.items():
         affine = "affine" if pool.examples(8, 2)[0].affine else ""
-        print(f"{name:14} {affine:7} {(pool.__doc__ or '').splitlines()[0].replace('``', '')}")
+        print(f"{name:{wide}}  {affine:7} {(pool.__doc__ or '').splitlines()[0].replace('``', '')}")
     return 0

@@ -5,9 +5,11 @@ from globalpool.kernels.reference import (
     blocked_matmul,
     dense_max,
     dense_sum,
+    dense_threshold,
     full_precision,
     segment_max,
     segment_sum,
+    segment_threshold,
 )
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "blocked_matmul",
     "dense_max",
     "dense_sum",
+    "dense_threshold",
     "full_precision",
     "segment_max",
     "segment_sum",
+    "segment_threshold",
 ]

@@ -52,6 +52,39 @@ def segment_max(values: Tensor, segment: Tensor, segments: int) -> Tensor:
     return lowest.scatter_reduce(0, index, values, "amax")
 
 
+def dense_threshold(values: Tensor, measure: Tensor | None, amount: int) -> Tensor:
+    """``(N, C, J, P)`` -> ``(N, C, J)``: the last value taken when the largest are taken until they hold ``amount``.
+
+    ``measure (N, 1, J, P)`` is what each position holds (None: 1 each; -inf marks absent values). The smallest value
+    when all together hold less; -inf without positions.
+    """
+    if values.shape[-1] == 0:
+        return values.new_full(values.shape[:-1], float("-inf"))
+    if measure is None:
+        return values.topk(min(amount, values.shape[-1]), dim=-1).values[..., -1]
+    ordered, order = values.sort(dim=-1, descending=True)
+    held = measure.double().expand_as(values).gather(-1, order)
+    taken = (held.cumsum(-1) - held < amount) & (held > 0)
+    return _lowest_taken(torch.where(taken, ordered, float("inf")).amin(-1))
+
+
+def segment_threshold(values: Tensor, measure: Tensor | None, segment: Tensor, segments: int, amount: int) -> Tensor:
+    """``dense_threshold`` for ragged rows ``(T, C)`` with ``measure (T,)``: ``(segments, C)``."""
+    held = (torch.ones_like(segment) if measure is None else measure).double().unsqueeze(1).expand_as(values)
+    by_value = values.argsort(dim=0, descending=True)
+    by_segment = segment[by_value].argsort(dim=0, stable=True)
+    order = by_value.gather(0, by_segment)
+    ordered, held, place = values.gather(0, order), held.gather(0, order), segment[order]
+    before = held.cumsum(0) - held
+    inside = segment_sum(held, place[:, 0], segments)
+    taken = (before - (inside.cumsum(0) - inside).gather(0, place) < amount) & (held > 0)
+    return _lowest_taken(-segment_max(-torch.where(taken, ordered, float("inf")), place[:, 0], segments))
+
+
+def _lowest_taken(lowest: Tensor) -> Tensor:
+    return torch.where(lowest == float("inf"), float("-inf"), lowest)
+
+
 BLOCK = 1024
 
 

@@ -1,5 +1,6 @@
 """From the arguments of a call to features in standard order and their layout, checked once."""
 
+from dataclasses import replace
 from typing import Unpack
 
 import torch
@@ -8,7 +9,14 @@ from torch import Tensor
 from globalpool import kernels
 from globalpool.errors import LayoutError
 from globalpool.layout.base import Layout, LayoutArguments
-from globalpool.layout.check import check_integers, check_mask, describe, require
+from globalpool.layout.check import (
+    check_assigned,
+    check_assignment,
+    check_integers,
+    check_mask,
+    describe,
+    require,
+)
 from globalpool.layout.dense import Dense
 from globalpool.layout.ragged import Ragged
 
@@ -41,9 +49,24 @@ def arrange(
         kind, other = ("ragged", "dense") if ragged else ("dense", "ragged")
         hint = "Leave them out." if ragged else "Give ptr=(N + 1,) or batch=(T,) with ragged rows."
         raise LayoutError(where, f"only {kind} arguments", f"{strangers}, which are for {other} ones", hint)
+    features: Tensor
+    layout: Dense | Ragged
     features, layout = _ragged(where, x, dim, arguments) if ragged else _dense(where, x, dim, arguments)
+    assignment = arguments.get("assignment")
+    if assignment is not None:
+        positions = (*features.shape[:1], *features.shape[2:])
+        channel_dim = 1 if ragged else arguments.get("channel_dim", 1)
+        layout = _assigned(where, layout, check_assignment(where, assignment, positions, channel_dim).to(x.device))
     # Not a product with the mask: NaN or Inf in absent positions must vanish, forward and backward.
     return layout.present(features, 0), layout
+
+
+def _assigned(where: str, layout: Dense | Ragged, assignment: Tensor) -> Dense | Ragged:
+    """The layout with its assignment, 0 at absent positions and shares in the accumulation dtype."""
+    soft = assignment.is_floating_point()
+    assignment = layout.present(assignment.to(layout.dtype) if soft else assignment, 0)
+    check_assigned(where, assignment)
+    return replace(layout, assignment=assignment)
 
 
 def spatial_axes(where: str, dim: tuple[int, ...] | None, axes: int) -> tuple[int, ...]:
@@ -210,7 +233,4 @@ def _keep(where: str, layout: Ragged, dim: tuple[int, ...]) -> Ragged:
     segment = layout.index
     for axis, side in zip(kept, sides, strict=True):
         segment = segment * side + cell[:, axis]
-    return Ragged(
-        layout.samples, layout.index, segment, layout.ptr, layout.dtype, layout.device,
-        kept, sides, layout.measure, layout.shapes, layout.pos,
-    )  # fmt: skip
+    return replace(layout, segment=segment, kept=kept, kept_lengths=sides)

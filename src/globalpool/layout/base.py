@@ -34,6 +34,9 @@ class LayoutArguments(TypedDict, total=False):
     ``lengths (N,)`` for one spatial axis, ``sizes (N, D)`` for any, ``channel_dim`` (1, or -1 for channels last).
     Ragged features ``(T, C)``: ``ptr (N + 1,)``, or sorted ``batch (T,)`` with optional ``size`` = N; ``mask (T,)``;
     geometry by ``shapes (N, D)`` (each sample a row-major grid) or ``pos (T, D)``.
+    ``assignment`` for pools made of clusters: the cluster of each position, numbered from 0 within its sample (integers
+    ``(N, *S)`` or ``(T,)``), or how much of it each of G clusters holds (non-negative, shaped like the features with G
+    in place of C).
     """
 
     mask: Tensor | None
@@ -45,6 +48,7 @@ class LayoutArguments(TypedDict, total=False):
     size: int | None
     shapes: Tensor | None
     pos: Tensor | None
+    assignment: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +66,15 @@ class Axis:
 
 
 class Layout(ABC):
-    """Where the positions of a batch are. ``measure`` is None when every position counts one."""
+    """Where the positions of a batch are. ``measure`` is None when every position counts one.
+
+    ``assignment``: the cluster of each position as a per-position fact of integers, or the shares of all clusters as a
+    position tensor with ``mid = (G,)``; 0 at absent positions.
+    """
 
     samples: int
     measure: Tensor | None
+    assignment: Tensor | None
     dtype: torch.dtype
     device: torch.device
 
@@ -81,6 +90,14 @@ class Layout(ABC):
     @abstractmethod
     def max(self, values: Tensor) -> Tensor:
         """Position tensor -> pooled tensor: the largest value at a present position, -inf without one; detached."""
+
+    @abstractmethod
+    def threshold(self, values: Tensor, amount: int) -> Tensor:
+        """Position tensor with ``mid = (C,)`` -> pooled tensor: the last value among the largest that hold ``amount``.
+
+        Positions are taken from the largest value down until their measure reaches ``amount``; the smallest present
+        value when there is less in all, -inf without any; detached.
+        """
 
     @abstractmethod
     def spread(self, pooled: Tensor) -> Tensor:
@@ -105,6 +122,22 @@ class Layout(ABC):
     @abstractmethod
     def to_last(self, values: Tensor) -> Tensor:
         """Position tensor with ``mid = (M,)`` -> per-position vectors ``(*position, M)``."""
+
+    @abstractmethod
+    def to_rows(self, values: Tensor) -> Tensor:
+        """Position tensor -> ``(T, *mid)``: all positions one after the other, absent ones too."""
+
+    @abstractmethod
+    def from_rows(self, rows: Tensor) -> Tensor:
+        """The inverse of ``to_rows``."""
+
+    @abstractmethod
+    def row_samples(self) -> Tensor:
+        """The sample of each row of ``to_rows``, ``(T,)``."""
+
+    @abstractmethod
+    def with_measure(self, measure: Tensor | None) -> "Layout":
+        """The same positions with another measure, a per-position fact of the accumulation dtype."""
 
     @abstractmethod
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
@@ -141,9 +174,12 @@ class Layout(ABC):
 
     def divide_by_total(self, pooled: Tensor) -> Tensor:
         """Pooled tensor over the sum of the measure; an empty sample's zeros stay zeros."""
+        return pooled / self.divisor(pooled.ndim - 1 - len(self.kept_shape))
+
+    def divisor(self, axes: int) -> Tensor:
+        """Sum of the measure as a pooled tensor with ``axes`` mid axes of length 1; 1 for an empty sample."""
         total = self.total()
-        total = torch.where(total > 0, total, 1)
-        return pooled / self.per_position(total, pooled.ndim - total.ndim)
+        return self.per_position(torch.where(total > 0, total, 1), axes)
 
     def mean(self, values: Tensor) -> Tensor:
         """Position tensor -> pooled tensor: the mean under the measure; zero for an empty sample."""

@@ -66,3 +66,41 @@ def check_integers(where: str, name: str, value: Tensor, shape: tuple[int | None
         wanted = str(tuple("any" if want is None else want for want in shape)).replace("'any'", "any")
         raise LayoutError(where, f"`{name}` as an integer tensor of shape {wanted}: {meaning}", describe(value))
     return value.long()
+
+
+def check_assignment(where: str, assignment: Tensor, positions: tuple[int, ...], channel_dim: int) -> Tensor:
+    """``assignment`` as int64 of shape ``positions``, or floating with one more axis at ``channel_dim`` moved to 1."""
+    hard = isinstance(assignment, Tensor) and assignment.dtype in INTEGERS and tuple(assignment.shape) == positions
+    if hard:
+        return assignment.long()
+    soft = isinstance(assignment, Tensor) and assignment.is_floating_point() and assignment.ndim == len(positions) + 1
+    moved = assignment.movedim(channel_dim, 1) if soft else assignment
+    if not soft or (*moved.shape[:1], *moved.shape[2:]) != positions or moved.shape[1] == 0:
+        expected = f"`assignment` as cluster numbers, integers {positions}, or shares of G clusters, floating with G"
+        hint = "One number a position; a soft assignment has the features' axes with clusters in place of channels."
+        raise LayoutError(where, f"{expected} in place of the channels", describe(assignment), hint)
+    return moved
+
+
+def check_assigned(where: str, assignment: Tensor) -> None:
+    """Raise unless cluster numbers are not negative, and shares finite and not negative."""
+    if assignment.is_floating_point():
+        require(
+            ((assignment >= 0) & (assignment <= MEASURES[1])).all(),
+            lambda: LayoutError(
+                where,
+                f"shares of clusters between 0 and {MEASURES[1]:g} at every present position",
+                f"shares from {float(assignment.min()):g} to {float(assignment.max()):g}",
+                "Scores become shares by softmax over the clusters.",
+            ),
+        )
+        return
+    require(
+        (assignment >= 0).all(),
+        lambda: LayoutError(
+            where,
+            "cluster numbers from 0 at every present position",
+            f"{int(assignment.min())}",
+            "Positions that belong to no cluster are masked out, or get a cluster of their own.",
+        ),
+    )

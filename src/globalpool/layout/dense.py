@@ -1,6 +1,6 @@
 """Dense batches: features ``(N, C, *S)`` with one to three spatial axes, full, masked or measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Dense(Layout):
     device: torch.device
     measure: Tensor | None = None
     sizes: Tensor | None = None
+    assignment: Tensor | None = None
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -42,6 +43,12 @@ class Dense(Layout):
 
     def max(self, values: Tensor) -> Tensor:
         return kernels.dense_max(self.present(values.detach(), float("-inf")), self._dims())
+
+    def threshold(self, values: Tensor, amount: int) -> Tensor:
+        columns = self._split(self.present(values.detach(), float("-inf")))
+        measure = None if self.measure is None else self._split(self.measure.unsqueeze(1))
+        lowest = kernels.dense_threshold(columns, measure, amount)
+        return lowest.reshape(*lowest.shape[:2], *self.kept_shape)
 
     def spread(self, pooled: Tensor) -> Tensor:
         first = pooled.ndim - len(self.kept)
@@ -98,6 +105,23 @@ class Dense(Layout):
 
     def to_last(self, values: Tensor) -> Tensor:
         return values.movedim(1, -1)
+
+    def to_rows(self, values: Tensor) -> Tensor:
+        axes = range(values.ndim - len(self.spatial), values.ndim)
+        values = values.movedim(list(axes), list(range(1, 1 + len(self.spatial))))
+        return values.flatten(0, len(self.spatial))
+
+    def from_rows(self, rows: Tensor) -> Tensor:
+        values = rows.reshape(self.samples, *self.spatial, *rows.shape[1:])
+        return values.movedim(list(range(1, 1 + len(self.spatial))), list(range(-len(self.spatial), 0)))
+
+    def row_samples(self) -> Tensor:
+        count = product(self.spatial)
+        index = torch.arange(self.samples, device=self.device)
+        return index.unsqueeze(1).expand(self.samples, count).flatten()
+
+    def with_measure(self, measure: Tensor | None) -> "Dense":
+        return replace(self, measure=measure)
 
     def _split(self, values: Tensor) -> Tensor:
         """``(N, *mid, *S)`` -> ``(N, *mid, J, P)``: kept positions, then reduced ones."""

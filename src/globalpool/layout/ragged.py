@@ -1,6 +1,6 @@
 """Ragged batches: the positions of all samples one after the other, features ``(T, C)``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class Ragged(Layout):
     measure: Tensor | None = None
     shapes: Tensor | None = None
     pos: Tensor | None = None
+    assignment: Tensor | None = None
 
     @property
     def kept_shape(self) -> tuple[int, ...]:
@@ -51,6 +52,10 @@ class Ragged(Layout):
     def max(self, values: Tensor) -> Tensor:
         values = self.present(values.detach(), float("-inf"))
         return self._pooled(kernels.segment_max(values, self.segment, self._segments))
+
+    def threshold(self, values: Tensor, amount: int) -> Tensor:
+        values = self.present(values.detach(), float("-inf"))
+        return self._pooled(kernels.segment_threshold(values, self.measure, self.segment, self._segments, amount))
 
     def spread(self, pooled: Tensor) -> Tensor:
         if self.kept:
@@ -110,6 +115,18 @@ class Ragged(Layout):
 
     def to_last(self, values: Tensor) -> Tensor:
         return values
+
+    def to_rows(self, values: Tensor) -> Tensor:
+        return values
+
+    def from_rows(self, rows: Tensor) -> Tensor:
+        return rows
+
+    def row_samples(self) -> Tensor:
+        return self.index
+
+    def with_measure(self, measure: Tensor | None) -> "Ragged":
+        return replace(self, measure=measure)
 
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
         return self.sum(weights * features.to(self.dtype).unsqueeze(1))

@@ -17,10 +17,12 @@ class Parts:
     """What a pool decides: ``weights`` (dense ``(N, R, C or 1, *S)``, ragged ``(T, R, C or 1)``) and ``remainder``.
 
     ``remainder (N, R, C, *kept)`` is what the weighted sum leaves out of the value; None means zero.
+    ``value (N, R, C, *kept)``: the value too, where it had to be known for the weights; None means it was not.
     """
 
     weights: Tensor
     remainder: Tensor | None = None
+    value: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,11 @@ class Pool(nn.Module, ABC):
         """Whether a ragged batch must carry ``shapes`` or ``pos``."""
         return self.dim is not None
 
+    @property
+    def needs_assignment(self) -> bool:
+        """Whether a call must say which cluster each position belongs to, by ``assignment=``."""
+        return False
+
     @abstractmethod
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         """Weights and remainder for features in the layout's standard order, zero at absent positions."""
@@ -88,6 +95,8 @@ class Pool(nn.Module, ABC):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         """``(N, R, C, *kept)``. Override it where a direct formula is faster or more accurate than the sum."""
         parts = self.parts(features, layout) if parts is None else parts
+        if parts.value is not None:
+            return parts.value
         pooled = layout.weighted_sum(features, parts.weights)
         return pooled if parts.remainder is None else pooled + parts.remainder
 

@@ -6,6 +6,7 @@ lists them; ``laws`` gives one case a law, pool and number of axes for a test ru
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def same_in_every_layout(pool: Pool, channels: int, axes: int) -> None:
         gradients = torch.autograd.grad((together * direction).sum(), leaves)
         for number, sample in enumerate(batch.samples):
             x = sample.x.clone().requires_grad_()
-            alone = pool(x, mask=sample.measure)
+            alone = pool(x, mask=sample.measure, **sample.arguments)
             _close(alone[0], together[number], 1e-6, _say(pool, batch, x.dtype, f"sample {number} must not change"))
             (gradient,) = torch.autograd.grad((alone[0] * direction[number]).sum(), x)
             _close(gradient, gradients[number], 1e-6, _say(pool, batch, x.dtype, f"gradient of sample {number}"))
@@ -65,17 +66,18 @@ def absent_gets_no_gradient(pool: Pool, channels: int, axes: int) -> None:
 def empty_is_zero(pool: Pool, channels: int, axes: int) -> None:
     """An empty sample, wherever it stands, gives zeros and zero gradients, and leaves its neighbours alone."""
     pool = deepcopy(pool).double()
-    x = torch.cat([samples(pool, channels, axes, torch.float64)[0].x] * 3)
+    sample = samples(pool, channels, axes, torch.float64)[0]
+    x, more = torch.cat([sample.x] * 3), {name: torch.cat([value] * 3) for name, value in sample.arguments.items()}
     for empty in ([0], [1], [2], [0, 1, 2]):
         mask = torch.ones(3, *x.shape[2:], dtype=torch.bool)
         mask[empty] = False
         leaf = x.clone().requires_grad_()
-        value = pool(leaf, mask=mask)
+        value = pool(leaf, mask=mask, **more)
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
-        alone = pool(x[:1])[0]
-        for sample in range(3):
-            expected = torch.zeros_like(alone) if sample in empty else alone
-            _close(value[sample], expected, 1e-12, f"{pool.name}: sample {sample} with samples {empty} empty")
+        alone = pool(x[:1], **sample.arguments)[0]
+        for number in range(3):
+            expected = torch.zeros_like(alone) if number in empty else alone
+            _close(value[number], expected, 1e-12, f"{pool.name}: sample {number} with samples {empty} empty")
         assert gradient.isfinite().all(), f"{pool.name}: the gradient must be finite with samples {empty} empty."
         assert (gradient[empty] == 0).all(), f"{pool.name}: an empty sample must get no gradient."
 
@@ -126,11 +128,14 @@ def order_does_not_matter(pool: Pool, channels: int, axes: int) -> None:
     if pool.needs_geometry:
         return
     pool = deepcopy(pool).double()
-    x = samples(pool, channels, axes, torch.float64)[1].x
-    positions = x.flatten(2)
+    sample = samples(pool, channels, axes, torch.float64)[1]
+    positions = sample.x.flatten(2)
     order = torch.randperm(positions.shape[2], generator=torch.Generator().manual_seed(3))
-    shuffled = positions[:, :, order].reshape(x.shape)
-    before, after = pool.decompose(x), pool.decompose(shuffled)
+    shuffled = positions[:, :, order].reshape(sample.x.shape)
+    moved_too: dict[str, Any] = {
+        name: value.flatten(1)[:, order].reshape(value.shape) for name, value in sample.arguments.items()
+    }
+    before, after = pool.decompose(sample.x, **sample.arguments), pool.decompose(shuffled, **moved_too)
     _close(after.value, before.value, 1e-12, f"{pool.name}: the value must not depend on the order of positions")
     moved = before.weights.flatten(3)[..., order]
     _close(after.weights.flatten(3), moved, 1e-12, f"{pool.name}: weights must move with their positions")
@@ -141,18 +146,26 @@ def a_measure_counts(pool: Pool, channels: int, axes: int) -> None:
     if pool.needs_geometry:
         return
     pool = deepcopy(pool).double()
-    x = samples(pool, channels, axes, torch.float64)[2].x.flatten(2)
+    sample = samples(pool, channels, axes, torch.float64)[2]
+    x, more = sample.x.flatten(2), {name: value.flatten(1) for name, value in sample.arguments.items()}
     measure = torch.ones(1, x.shape[2], dtype=torch.float64)
     measure[:, 1] = 2
     twice = torch.cat([x, x[:, :, 1:2]], 2)
-    _close(pool(x, mask=measure), pool(twice), 1e-9, f"{pool.name}: measure 2 must count a position twice")
+    more_twice = {name: torch.cat([value, value[:, 1:2]], 1) for name, value in more.items()}
+    _close(
+        pool(x, mask=measure, **more),
+        pool(twice, **more_twice),
+        1e-9,
+        f"{pool.name}: measure 2 must count a position twice",
+    )
 
 
 def large_features_stay_finite(pool: Pool, channels: int, axes: int) -> None:
     """Features of 10,000 in float32 give finite values, weights and gradients."""
     pool = deepcopy(pool).float()
-    x = (samples(pool, channels, axes, torch.float32)[0].x * 1e4).requires_grad_()
-    parts = pool.decompose(x)
+    sample = samples(pool, channels, axes, torch.float32)[0]
+    x = (sample.x * 1e4).requires_grad_()
+    parts = pool.decompose(x, **sample.arguments)
     (gradient,) = torch.autograd.grad(parts.value.sum(), x)
     for what, values in (("value", parts.value), ("weights", parts.weights), ("gradient", gradient)):
         assert values.isfinite().all(), f"{pool.name}: the {what} must be finite for features of 10,000."
@@ -160,13 +173,14 @@ def large_features_stay_finite(pool: Pool, channels: int, axes: int) -> None:
 
 def is_a_module(pool: Pool, channels: int, axes: int) -> None:
     """Repeatable bit for bit, and the same after deepcopy and after loading its own state."""
-    x = samples(pool, channels, axes, torch.float32)[0].x
-    first = pool(x)
-    assert torch.equal(first, pool(x)), f"{pool.name}: a second call must give the same bits."
+    sample = samples(pool, channels, axes, torch.float32)[0]
+    x, more = sample.x, sample.arguments
+    first = pool(x, **more)
+    assert torch.equal(first, pool(x, **more)), f"{pool.name}: a second call must give the same bits."
     copy = deepcopy(pool)
     copy.load_state_dict(pool.state_dict())
-    assert torch.equal(first, copy(x)), f"{pool.name}: a copy with its state must give the same bits."
-    width = pool.out_features(channels, first.new_zeros(pool.decompose(x).value.shape[3:]).shape)
+    assert torch.equal(first, copy(x, **more)), f"{pool.name}: a copy with its state must give the same bits."
+    width = pool.out_features(channels, first.new_zeros(pool.decompose(x, **more).value.shape[3:]).shape)
     assert first.shape == (1, width), f"{pool.name}: out_features says {width}, the pool gives {first.shape[1]}."
 
 

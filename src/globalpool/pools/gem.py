@@ -8,7 +8,7 @@ from torch import Tensor
 
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.learned import Learned, check_positive, current
+from globalpool.pools.learned import Learned, Positive, check_positive, current, shown
 from globalpool.pools.smooth import log_mean_exp
 
 
@@ -17,7 +17,7 @@ class GeM(Pool):
 
     Weights ``(N, 1, C, *S)``: ``x^(p-1) y^(1-p) / count`` where ``x >= eps``, 0 below; what the positions below
     ``eps`` contribute, ``eps^p y^(1-p) / count`` each, is the remainder. Not affine; the weights are the gradient.
-    ``p`` positive, or ``Learned``. Radenovic, Tolias, Chum (2018), section 3.2; lower bound
+    ``p`` positive, ``Learned`` or ``Annealed``. Radenovic, Tolias, Chum (2018), section 3.2; lower bound
     ``max * count^(-1/p)``. Powers are taken relative to each sample's maximum, so that none overflows.
     """
 
@@ -25,7 +25,7 @@ class GeM(Pool):
 
     def __init__(
         self,
-        p: float | Learned = 3.0,
+        p: Positive = 3.0,
         eps: float = 1e-6,
         *,
         dim: int | Sequence[int] | None = None,
@@ -64,7 +64,7 @@ class GeM(Pool):
         return layout.zero_if_empty(top * torch.exp(log_value)).unsqueeze(1)
 
     def extra_repr(self) -> str:
-        return f"eps={self.eps}" if isinstance(self.p, Learned) else f"p={self.p}, eps={self.eps}"
+        return f"eps={self.eps}{shown(', p', self.p)}"
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

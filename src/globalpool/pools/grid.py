@@ -59,23 +59,27 @@ class Grid(Pool):
         return torch.where(stop > start, overlap, inside.to(overlap.dtype))
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        axes = layout.axes(self.name)
+        return Parts(self.shares(layout, self.name))
+
+    def shares(self, layout: Layout, where: str) -> Tensor:
+        """The weights of all bins, ``mid = (R, 1)``; ``where`` names the pool in errors."""
+        axes = layout.axes(where)
         if self.partition == "torch" and any(axis.points for axis in axes):
             got = "points (`pos`)"
-            raise PoolError(self.name, 'cells for partition="torch"', got, 'Use partition="exact", or pass shapes.')
+            raise PoolError(where, 'cells for partition="torch"', got, 'Use partition="exact", or pass shapes.')
         if len(axes) != len(self.bins):
             raise PoolError(
-                self.name,
+                where,
                 f"{len(axes)} numbers of bins, one for each reduced axis",
                 str(self.bins),
-                f"Write Grid({', '.join(['2'] * len(axes))}).",
+                f"Write Grid({', '.join(['2'] * len(axes))}) or Pyramid(axes={len(axes)}).",
             )
         shares: Tensor | None = None
         for axis, bins in zip(axes, self.bins, strict=True):
             share = self._share(axis, bins).to(layout.dtype)
             shares = share if shares is None else (shares.unsqueeze(2) * share.unsqueeze(1)).flatten(1, 2)
         assert shares is not None
-        return Parts(layout.normalize(layout.weigh(shares.unsqueeze(2) * layout.ones())))
+        return layout.normalize(layout.weigh(shares.unsqueeze(2) * layout.ones()))
 
     def extra_repr(self) -> str:
         return f"{', '.join(map(str, self.bins))}, partition={self.partition!r}"

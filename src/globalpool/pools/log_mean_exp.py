@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.learned import Learned, current
+from globalpool.pools.learned import Learned, Positive, current, shown
 from globalpool.pools.smooth import exp_ratio, log_mean_exp
 
 
@@ -16,7 +16,7 @@ class LogMeanExp(Pool):
     """``y[c] = (1/r) log mean_p exp(r x[c, p])``: r to 0 is Mean, to infinity Max (within ``log(count) / r``).
 
     Weights ``(N, 1, C, *S)``: ``a = softmax(r x)``. Remainder: ``-KL(a || uniform) / r``. Not affine; the weights
-    are the gradient. ``r`` not zero (negative: a smooth minimum), or ``Learned`` (positive).
+    are the gradient. ``r`` not zero (negative: a smooth minimum), or ``Learned`` or ``Annealed`` (positive).
     Pinheiro, Collobert (2015), section 3.3; Lowe et al., LogAvgExp (2021).
     """
 
@@ -24,13 +24,13 @@ class LogMeanExp(Pool):
 
     def __init__(
         self,
-        r: float | Learned = 1.0,
+        r: Positive = 1.0,
         *,
         dim: int | Sequence[int] | None = None,
         empty: Literal["zero", "raise"] = "zero",
     ) -> None:
         super().__init__(dim=dim, empty=empty)
-        if not isinstance(r, Learned) and not 1e-30 <= abs(r) <= 1e30:
+        if not isinstance(r, nn.Module) and not 1e-30 <= abs(r) <= 1e30:
             hint = "The limit r = 0 is the pool Mean, r to infinity Max."
             raise PoolError(self.name, "`r` (or -r) between 1e-30 and 1e30, or Learned", str(r), hint)
         self.r = r
@@ -49,7 +49,7 @@ class LogMeanExp(Pool):
 
     @property
     def _sign(self) -> int:
-        return -1 if not isinstance(self.r, Learned) and self.r < 0 else 1
+        return -1 if not isinstance(self.r, nn.Module) and self.r < 0 else 1
 
     def _rate(self, like: Tensor) -> Tensor | float:
         rate = current(self.name, self.r, like)
@@ -67,7 +67,7 @@ class LogMeanExp(Pool):
         return (self._sign * (top + log_mean_exp(exponents, layout) / self._rate(top))).unsqueeze(1)
 
     def extra_repr(self) -> str:
-        return "" if isinstance(self.r, Learned) else f"r={self.r}"
+        return shown("r", self.r)
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

@@ -1,0 +1,70 @@
+"""Several pools side by side."""
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from globalpool.layout import Layout
+from globalpool.pools.base import Parts, Pool
+from globalpool.pools.composition import common_dim, common_empty, widest_dtype
+from globalpool.pools.log_mean_exp import LogMeanExp
+from globalpool.pools.maximum import Max
+from globalpool.pools.sums import Mean, Sum
+
+
+class Concat(Pool):
+    """The regions of the first pool, then those of the next: ``Concat(Mean(), Max())`` has R = 2, mean and maximum.
+
+    Weights ``(N, R, C, *S)`` (``(N, R, 1, *S)`` if all pools weight channels alike) and remainder are theirs. Affine,
+    and the weights the gradient, where all pools are. All must reduce the same ``dim``.
+    Howard, Gugger, fastai (2020) concatenate mean and maximum; Corso et al., PNA (2020), more.
+    """
+
+    def __init__(self, *pools: Pool) -> None:
+        super().__init__(dim=common_dim(self.name, pools), empty=common_empty(pools))
+        self.pools = nn.ModuleList(pools)
+        self.regions = sum(pool.regions for pool in pools)
+
+    @property
+    def _members(self) -> list[Pool]:
+        return list(self.pools)  # type: ignore[arg-type]
+
+    @property
+    def affine(self) -> bool:
+        return all(pool.affine for pool in self._members)
+
+    @property
+    def weights_are_gradient(self) -> bool:
+        return all(pool.weights_are_gradient for pool in self._members)
+
+    @property
+    def needs_geometry(self) -> bool:
+        return any(pool.needs_geometry for pool in self._members)
+
+    @property
+    def needs_assignment(self) -> bool:
+        return any(pool.needs_assignment for pool in self._members)
+
+    def parts(self, features: Tensor, layout: Layout) -> Parts:
+        each = [pool.parts(features, layout) for pool in self._members]
+        values = [pool.value(features, layout, own) for pool, own in zip(self._members, each, strict=True)]
+        channels = max(own.weights.shape[2] for own in each)
+        weights = [own.weights.expand(-1, -1, channels, *own.weights.shape[3:]) for own in each]
+        remainder = None
+        if any(own.remainder is not None for own in each):
+            rests = zip(each, values, strict=True)
+            remainder = torch.cat([torch.zeros_like(v) if p.remainder is None else p.remainder for p, v in rests], 1)
+        return Parts(torch.cat(weights, 1), remainder, torch.cat(values, 1))
+
+    def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
+        if parts is not None and parts.value is not None:
+            return parts.value
+        return torch.cat([pool.value(features, layout) for pool in self._members], 1)
+
+    def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return widest_dtype(self._members, dtype)
+
+    @classmethod
+    def examples(cls, channels: int, axes: int) -> list[Self]:
+        return [cls(Mean(), Max()), cls(Sum(), LogMeanExp(2.0))]

@@ -1,0 +1,67 @@
+"""One score a position and head, from what stands there, from where it is, or from both."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from globalpool.errors import PoolError
+from globalpool.layout import Layout
+from globalpool.pools.position import PositionGrid
+
+#: ``"linear"``, any module ``(*, C) -> (*, heads)``, or None.
+Content = nn.Module | Literal["linear"] | None
+
+
+def content_module(where: str, content: Content, position: nn.Module | None, linear: nn.Linear) -> nn.Module | None:
+    """The module ``content`` stands for; ``linear`` is what ``"linear"`` means to this pool."""
+    if content is None and position is None:
+        raise PoolError(where, "`content`, `position` or both", "neither", "Without scores it is the pool Mean.")
+    if not isinstance(content, str):
+        return content
+    if content != "linear":
+        raise PoolError(where, '`content` to be "linear", a module or None', repr(content))
+    return linear
+
+
+def zero_linear(channels: int, heads: int) -> nn.Linear:
+    """Scores that start at zero. Without bias: the same number at every position changes no softmax over positions."""
+    linear = nn.Linear(channels, heads, bias=False)
+    nn.init.zeros_(linear.weight)
+    return linear
+
+
+def position_scores(
+    where: str, content: nn.Module | None, position: nn.Module | None, heads: int, features: Tensor, layout: Layout
+) -> Tensor:
+    """Content plus position as a position tensor with ``mid = (heads,)`` in the layout's dtype.
+
+    Both modules are called at absent positions too, with zero vectors and centred coordinates, and must be finite
+    there.
+    """
+    scores: Tensor | None = None
+    if content is not None:
+        check_channels(where, content, features)
+        scores = content(_in_dtype_of(content, layout.to_last(features))).to(layout.dtype)
+    if position is not None:
+        coordinates = layout.coordinates(where)
+        if not isinstance(position, PositionGrid):  # which interpolates in the coordinates' own dtype
+            coordinates = _in_dtype_of(position, coordinates)
+        place = position(coordinates).to(layout.dtype)
+        scores = place if scores is None else scores + place
+    assert scores is not None
+    if scores.shape[-1] != heads:
+        raise PoolError(where, f"scores (*, {heads}), one a head", f"{tuple(scores.shape)}")
+    return layout.from_last(scores) * layout.ones().squeeze(2)
+
+
+def check_channels(where: str, content: nn.Module, features: Tensor) -> None:
+    """Raise unless the features have the channels that the first linear layer of ``content`` takes."""
+    first = next((part for part in content.modules() if isinstance(part, nn.Linear)), None)
+    if first is not None and first.in_features != features.shape[1]:
+        hint = "Build it with the channels of the features; channels last needs channel_dim=-1."
+        raise PoolError(where, f"{first.in_features} channels", f"{features.shape[1]}", hint)
+
+
+def _in_dtype_of(module: nn.Module, values: Tensor) -> Tensor:
+    first = next(module.parameters(), None)
+    return values if first is None else values.to(first.dtype)
