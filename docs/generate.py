@@ -5,6 +5,7 @@ python docs/generate.py --check    exit 1 when the reference is not current; wri
 """
 
 import inspect
+import re
 import runpy
 import sys
 import tempfile
@@ -40,9 +41,13 @@ def facts(pool: type[Pool]) -> list[str]:
 
 def plain(signature: str) -> str:
     """A signature without module paths and quotes of forward references."""
-    for module in ("globalpool.pools.learned.", "torch.nn.modules.module.", "torch.nn.parameter.", "collections.abc."):
-        signature = signature.replace(module, "")
-    return signature.replace("typing.", "")
+    signature = re.sub(r"\b(?:globalpool|torch|collections|typing)(?:\.[a-z_]+)*\.(?=[A-Z])", "", signature)
+    return re.sub(r"Union\[([^\[\]]*(?:\[[^\]]*\])?[^\[\]]*)\]", lambda found: " | ".join(split(found[1])), signature)
+
+
+def split(options: str) -> list[str]:
+    """``Module, Literal['a'], NoneType`` as its parts, in the words of annotations."""
+    return [option.replace("NoneType", "None") for option in re.split(r", (?![^\[]*\])", options)]
 
 
 CALLS = """
@@ -51,6 +56,7 @@ y = pool(x, mask=mask)                       # bool (True = real) or a non-negat
 y = pool(x, sizes=sizes)                     # each sample's own extent (N, D); lengths= for one axis
 y = pool(x, channel_dim=-1)                  # channels last, tokens (N, P, C)
 y = pool(x, ptr=ptr)                         # ragged (T, C); or batch=, size=; geometry by shapes= or pos=
+y = pool(x, assignment=clusters)             # for pools of clusters: the cluster of each position, or shares of them
 parts = pool.decompose(x)                    # .value, .weights, .remainder: value = sum of weights * x + remainder
 """
 

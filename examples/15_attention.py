@@ -1,69 +1,97 @@
-"""Attention pooling: from the mean at high temperature to a region of interest at low temperature.
+"""Attention pooling: from the mean to a region of interest, and to a needle that the mean drowns.
 
     python examples/15_attention.py figure.png
 
-A position bias b on n = 9 of N = 49 cells gives them the mass n e^(b/t) / (n e^(b/t) + N - n). Measured masses lie on
-the formula; zero scores are the mean exactly; between equal maxima the weight is shared.
+A position bias b on n = 9 of N = 49 cells gives them the mass n e^(b/t) / (n e^(b/t) + N - n); measured masses lie on
+the formula. A needle of 2 x 2 marked cells carries the class: as the canvas grows, the mean falls toward chance as
+Phi(12 / side), while attention by content, which starts as the mean, finds the needle at every size.
 """
 
-import math
 import sys
 from pathlib import Path
+from statistics import NormalDist
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor, nn
 
 import globalpool as gp
 
-INSIDE, SIDE, BIAS = 3, 7, 4.0
+SIDES = (8, 12, 16, 24, 32)
+
+
+def masses(temperatures: list[float]) -> list[float]:
+    """Attention on 3 x 3 of 7 x 7 cells with bias 4, at each temperature."""
+    place = gp.RegionOfInterest((1 / 7, 2 / 7), (4 / 7, 5 / 7), bias=4.0)
+    x, found = torch.zeros(1, 1, 7, 7, dtype=torch.float64), []
+    for temperature in temperatures:
+        pool = gp.Attention(1, content=None, position=place, temperature=temperature)
+        found.append(float(pool.decompose(x).weights[..., 1:4, 2:5].sum()))
+    return found
+
+
+def needles(count: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise in 8 channels; 2 x 2 cells anywhere have +6 in channel 0 and +3 or -3, the class, in channel 1."""
+    x, label = torch.randn(count, 8, side, side), torch.randint(0, 2, (count,))
+    index, first = torch.arange(side), torch.randint(0, side - 1, (2, count, 1))
+    rows, columns = (index >= first) & (index < first + 2)
+    place = rows[:, :, None] & columns[:, None]
+    x[:, 0] += 6 * place
+    x[:, 1] += 3 * place * (2 * label - 1)[:, None, None]
+    return x, label, place
+
+
+def trained(pool: gp.Pool) -> gp.PooledClassifier:
+    """On canvases of all sides, one side a step: a pool takes any."""
+    model = gp.PooledClassifier(nn.Conv2d(8, 8, 1), pool, nn.Linear(8, 2))
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    for step in range(150):
+        x, label, _ = needles(64, SIDES[step % len(SIDES)])
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), label).backward()
+        optimiser.step()
+    return model
 
 
 def main(out: Path) -> None:
     torch.manual_seed(0)
-    x = torch.randn(1, 4, SIDE, SIDE, dtype=torch.float64)
-    place = gp.PositionGrid(SIDE, SIDE).double()
-    pool = gp.Attention(4, content=None, position=place)
-    assert pool.affine
-    torch.testing.assert_close(pool(x), gp.Mean()(x))
-    print("zero scores: the mean")
-
-    region = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    region[1 : 1 + INSIDE, 3 : 3 + INSIDE] = True
-    with torch.no_grad():
-        place.table[region] = BIAS
     temperatures = torch.logspace(-1, 2, 61).tolist()
-    n, total = INSIDE**2, SIDE**2
-    measured, formula = [], []
-    for temperature in [1.0, 0.5, *temperatures]:
-        pool.temperature = temperature
-        weights = pool.decompose(x).weights[0, 0, 0].detach()
-        measured.append(float(weights[region].sum()))
-        formula.append(1 / (1 + (total - n) / n * math.exp(-BIAS / temperature)))
-    print(f"mass on the region: {measured[0]:.4f} at temperature 1, {measured[1]:.4f} at 0.5")
-    for delta in (1e-2, 1e-3, 1e-6):
-        need = math.log((1 - delta) * (total - n) / (delta * n))
-        pool.temperature = BIAS / need
-        mass = float(pool.decompose(x).weights[0, 0, 0].detach()[region].sum())
-        print(f"mass 1 - {delta:g} needs b/t = {need:.3f}: measured 1 - {1 - mass:.3g}")
+    measured = masses([1.0, 0.5, *temperatures])
+    formula = [gp.region_mass(9, 49, 4.0, temperature) for temperature in [1.0, 0.5, *temperatures]]
+    print(f"mass {measured[0]:.4f} at temperature 1, {measured[1]:.4f} at 1/2; ", end="")
+    print(f"0.999 needs b / t = {gp.bias_for_mass(0.999, 9, 49):.3f}")
     assert max(abs(m - f) for m, f in zip(measured, formula, strict=True)) < 1e-12
 
-    pool.temperature = 0.02
-    inside = x[..., region].mean(2)
-    print(f"cold attention against the mean over the region: {float((pool(x) - inside).detach().abs().max()):.1e}")
-
-    figure = Figure((9, 3.4), layout="constrained")
-    curve, *panels = figure.subplots(1, 4, width_ratios=[2.6, 1, 1, 1])
-    curve.semilogx(temperatures, formula[2:], "k-", linewidth=1, label="formula")
-    curve.semilogx(temperatures[::3], measured[2::3], "o", markersize=4, label="measured")
-    curve.axhline(n / total, linestyle=":", color="grey", label="mean: n / N")
-    curve.set_xlabel("temperature")
-    curve.set_ylabel("attention on the region")
+    models = {"attention": trained(gp.Attention(8)), "mean": trained(gp.Mean())}
+    right: dict[str, list[float]] = {name: [] for name in models}
+    for side in SIDES:
+        with torch.no_grad():
+            x, label, place = needles(2000, side)
+            for name, model in models.items():
+                right[name].append(float((model(x).argmax(1) == label).float().mean()))
+            weights = models["attention"].pool.decompose(models["attention"].features(x)).weights[:, 0, 0]
+    on_needle = float((weights * place).sum((1, 2)).mean())
+    best = [NormalDist().cdf(12 / side) for side in SIDES]  # signal 12 / cells in noise of 1 / side
+    for name, values in (("side", SIDES), *right.items(), ("best of a mean", best)):
+        print(f"{name:15}", *(f"{value:6.3g}" for value in values))
+    print(f"attention on the needle at 32: {on_needle:.3f}, uniform {4 / 32**2:.3f}")
+    assert min(right["attention"]) >= 0.9 > 0.7 > right["mean"][-1]
+    assert on_needle >= 0.8
+    figure = Figure((11, 3.2), layout="constrained")
+    curve, needle, *panels = figure.subplots(1, 4, width_ratios=[1.7, 1.7, 1, 1])
+    curve.semilogx(temperatures, formula[2:], "k-", label="formula")
+    curve.semilogx(temperatures[::3], measured[2::3], "o", label="measured")
+    curve.axhline(9 / 49, linestyle=":", label="mean: n / N")
+    curve.set(xlabel="temperature", title="attention on a region")
     curve.legend(frameon=False)
-    for panel, temperature in zip(panels, (100.0, 4.0, 0.5), strict=True):
-        pool.temperature = temperature
-        panel.imshow(pool.decompose(x).weights[0, 0, 0].detach().numpy(), vmin=0, vmax=1 / n, cmap="viridis")
-        panel.set_title(f"temperature {temperature:g}", fontsize=9)
-        panel.set_axis_off()
+    for name, values in right.items():
+        needle.plot(SIDES, values, "o-", label=name)
+    needle.plot(SIDES, best, "k:", label="best of a mean")
+    needle.set(xlabel="side of the canvas", title="needle: accuracy", ylim=(0.5, 1.02))
+    needle.legend(frameon=False)
+    for panel, picture, title in zip(panels, (x[0, 0], weights[0]), ("canvas, marker", "attention"), strict=True):
+        panel.imshow(picture.numpy(), cmap="viridis")
+        panel.set(title=title, xticks=[], yticks=[])
     figure.savefig(out, dpi=110)
 
 

@@ -43,7 +43,7 @@ class Attention(Pool):
         check_positive(self.name, "temperature", temperature)
         self.content = content_module(self.name, content, position, zero_linear(channels, heads))
         self.position, self.temperature = position, temperature
-        self.regions = heads
+        self.channels, self.regions = channels, heads
 
     @property
     def affine(self) -> bool:
@@ -55,7 +55,8 @@ class Attention(Pool):
 
     def scores(self, features: Tensor, layout: Layout) -> Tensor:
         """Content plus position, before the temperature: a position tensor with ``mid = (heads,)``."""
-        return position_scores(self.name, self.content, self.position, self.regions, features, layout)
+        shape = self.channels, self.regions
+        return position_scores(self.name, self.content, self.position, shape, features, layout)
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         scores = self.scores(features, layout).unsqueeze(2)

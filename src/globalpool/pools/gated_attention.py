@@ -40,10 +40,12 @@ class GatedAttention(Pool):
             got = f"{channels}, {hidden}, {heads}"
             raise PoolError(self.name, "positive numbers of channels, hidden units and heads", got)
         check_positive(self.name, "temperature", temperature)
-        self.content, self.temperature, self.regions = GatedScores(channels, hidden, heads), temperature, heads
+        self.content, self.temperature = GatedScores(channels, hidden, heads), temperature
+        self.channels, self.regions = channels, heads
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        scores = position_scores(self.name, self.content, None, self.regions, features, layout).unsqueeze(2)
+        shape = self.channels, self.regions
+        scores = position_scores(self.name, self.content, None, shape, features, layout).unsqueeze(2)
         return Parts(layout.softmax(scores, current(self.name, self.temperature, scores)))
 
     def extra_repr(self) -> str:

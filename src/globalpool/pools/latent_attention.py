@@ -56,7 +56,7 @@ class LatentAttention(Pool):
         return torch.einsum("qhd,hdc->qhc", queries, keys).flatten(0, 1) / sqrt(keys.shape[1])
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        check_channels(self.name, self.keys, features)
+        check_channels(self.name, self.keys.in_features, features)
         vectors = self.score_vectors()
         scores = layout.from_last(layout.to_last(features.to(vectors.dtype)) @ vectors.T).to(layout.dtype).unsqueeze(2)
         return Parts(layout.softmax(scores, current(self.name, self.temperature, scores)))

@@ -12,7 +12,7 @@ from globalpool.pools.base import Parts, Pool
 from globalpool.pools.composition import check_plain, common_empty, widest_dtype
 from globalpool.pools.grouping import SoftGrouping, pool_of_pools
 from globalpool.pools.maximum import Max
-from globalpool.pools.scores import Content, content_module, position_scores
+from globalpool.pools.scores import Content, content_module, position_shares
 from globalpool.pools.sums import Mean, Sum
 
 
@@ -47,7 +47,7 @@ class LearnedClusters(Pool):
             raise PoolError(self.name, '`weighting` to be "equal" or "mass"', repr(weighting))
         self.inner, self.outer, self.weighting, self.clusters = inner, outer, weighting, clusters
         self.content = content_module(self.name, content, position, nn.Linear(channels, clusters))
-        self.position = position
+        self.position, self.channels = position, channels
         self.regions = outer.regions * inner.regions
 
     @property
@@ -63,8 +63,8 @@ class LearnedClusters(Pool):
         return self.position is not None
 
     def _shares(self, features: Tensor, layout: Layout) -> Tensor:
-        scores = position_scores(self.name, self.content, self.position, self.clusters, features, layout)
-        return layout.present(scores.softmax(1), 0)
+        shape = self.channels, self.clusters
+        return position_shares(self.name, self.content, self.position, shape, features, layout)
 
     def shares(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Tensor:
         """``(N, clusters, *S)`` or ``(T, clusters)``: sum to 1 at every present position, 0 elsewhere."""

@@ -10,7 +10,7 @@ from globalpool.layout import Layout, LayoutArguments
 from globalpool.pools.attention import randomize
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.position import PositionGrid
-from globalpool.pools.scores import Content, content_module, position_scores
+from globalpool.pools.scores import Content, content_module, position_shares
 
 
 class LearnedRegions(Pool):
@@ -46,7 +46,8 @@ class LearnedRegions(Pool):
         if normalize not in ("area", "mass"):
             raise PoolError(self.name, '`normalize` to be "area" or "mass"', repr(normalize))
         self.content = content_module(self.name, content, position, nn.Linear(channels, regions))
-        self.position, self.regions, self.normalize = position, regions, normalize
+        self.position, self.normalize = position, normalize
+        self.channels, self.regions = channels, regions
 
     @property
     def affine(self) -> bool:
@@ -57,8 +58,8 @@ class LearnedRegions(Pool):
         return self.position is not None or self.dim is not None
 
     def _masks(self, features: Tensor, layout: Layout) -> Tensor:
-        scores = position_scores(self.name, self.content, self.position, self.regions, features, layout)
-        return layout.present(scores.softmax(1), 0)
+        shape = self.channels, self.regions
+        return position_shares(self.name, self.content, self.position, shape, features, layout)
 
     def masks(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Tensor:
         """``(N, regions, *S)`` or ``(T, regions)``: shares that sum to 1 at every present position, 0 elsewhere."""

@@ -31,16 +31,24 @@ def zero_linear(channels: int, heads: int) -> nn.Linear:
 
 
 def position_scores(
-    where: str, content: nn.Module | None, position: nn.Module | None, heads: int, features: Tensor, layout: Layout
+    where: str,
+    content: nn.Module | None,
+    position: nn.Module | None,
+    shape: tuple[int, int],
+    features: Tensor,
+    layout: Layout,
 ) -> Tensor:
     """Content plus position as a position tensor with ``mid = (heads,)`` in the layout's dtype.
+
+    ``shape``: channels that the content reads, and heads.
 
     Both modules are called at absent positions too, with zero vectors and centred coordinates, and must be finite
     there.
     """
+    channels, heads = shape
     scores: Tensor | None = None
     if content is not None:
-        check_channels(where, content, features)
+        check_channels(where, channels, features)
         scores = content(_in_dtype_of(content, layout.to_last(features))).to(layout.dtype)
     if position is not None:
         coordinates = layout.coordinates(where)
@@ -54,12 +62,23 @@ def position_scores(
     return layout.from_last(scores) * layout.ones().squeeze(2)
 
 
-def check_channels(where: str, content: nn.Module, features: Tensor) -> None:
-    """Raise unless the features have the channels that the first linear layer of ``content`` takes."""
-    first = next((part for part in content.modules() if isinstance(part, nn.Linear)), None)
-    if first is not None and first.in_features != features.shape[1]:
+def position_shares(
+    where: str,
+    content: nn.Module | None,
+    position: nn.Module | None,
+    shape: tuple[int, int],
+    features: Tensor,
+    layout: Layout,
+) -> Tensor:
+    """The same scores as shares: a softmax over the heads, summing to 1 at present positions and 0 elsewhere."""
+    return layout.present(position_scores(where, content, position, shape, features, layout).softmax(1), 0)
+
+
+def check_channels(where: str, channels: int, features: Tensor) -> None:
+    """Raise unless the features have as many channels as the pool was built for."""
+    if features.shape[1] != channels:
         hint = "Build it with the channels of the features; channels last needs channel_dim=-1."
-        raise PoolError(where, f"{first.in_features} channels", f"{features.shape[1]}", hint)
+        raise PoolError(where, f"{channels} channels", f"{features.shape[1]}", hint)
 
 
 def _in_dtype_of(module: nn.Module, values: Tensor) -> Tensor:
