@@ -21,15 +21,23 @@ REFERENCE = DOCS / "reference" / "pools.md"
 
 
 def pool_reference() -> str:
-    """The reference page of all pools in ``pools.ALL``."""
+    """The reference page of all pools in ``pools.ALL``, and of what they are built with."""
+    names = [pool.__name__ for pool in pools.ALL]
     lines = ["# Pools", "", "Made from the code by `make docs`. Every pool is called the same way:", ""]
     lines += ["```python", *CALLS.strip().splitlines(), "```", ""]
     lines += ["| pool | affine | weights are the gradient | needs geometry |", "| --- | --- | --- | --- |"]
     lines += [f"| [`{pool.__name__}`](#{pool.__name__.lower()}) | {' | '.join(facts(pool))} |" for pool in pools.ALL]
     for pool in pools.ALL:
-        signature = str(inspect.signature(pool.__init__)).replace("self, ", "").replace(" -> None", "")
+        signature = str(inspect.signature(pool.__init__))
         lines += ["", f"## {pool.__name__}", "", "```python", f"{pool.__name__}{plain(signature)}", "```", ""]
         lines += [inspect.cleandoc(pool.__doc__ or "").replace("``", "`")]
+    lines += ["", "# What pools are given", "", "Numbers that move, scores of a place, and whether regions are used."]
+    others = [name for name in pools.__all__ if name not in {"ALL", "Decomposition", "Parts", "Pool", *names}]
+    for name in others:
+        given = getattr(pools, name)
+        signature = str(inspect.signature(given.__init__ if isinstance(given, type) else given))
+        lines += ["", f"## {name}", "", "```python", f"{name}{plain(signature)}", "```", ""]
+        lines += [inspect.cleandoc(given.__doc__ or "").replace("``", "`")]
     return "\n".join(lines) + "\n"
 
 
@@ -41,6 +49,7 @@ def facts(pool: type[Pool]) -> list[str]:
 
 def plain(signature: str) -> str:
     """A signature without module paths and quotes of forward references."""
+    signature = signature.replace("self, ", "").replace(" -> None", "")
     signature = re.sub(r"\b(?:globalpool|torch|collections|typing)(?:\.[a-z_]+)*\.(?=[A-Z])", "", signature)
     return re.sub(r"Union\[([^\[\]]*(?:\[[^\]]*\])?[^\[\]]*)\]", lambda found: " | ".join(split(found[1])), signature)
 

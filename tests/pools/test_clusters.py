@@ -144,6 +144,24 @@ def test_superpixels_of_a_picture_explain_its_logits() -> None:
     assert_close(lost, (evidence.maps * (number == 2).unsqueeze(1)).flatten(2).sum(-1), rtol=0, atol=1e-14)
 
 
+def test_clusters_among_other_pools() -> None:
+    x, number = noise(1, 3, 9, 9), quarters(9, 9).unsqueeze(0)
+    pool = gp.Concat(gp.Mean(), gp.Clusters(gp.Max()), gp.Grid(2, 2))
+    assert pool.needs_assignment
+    head = gp.PooledHead(pool, pool.out_features(3), 5).double()
+    head.evidence(x, "all", assignment=number).check()
+    assert_close(pool(x, assignment=number)[:, 3:6], gp.Clusters(gp.Max())(x, assignment=number))
+    assert gp.Blend(gp.Mean(), gp.Clusters()).needs_assignment
+
+
+def test_an_unknown_count_is_asked_for_under_compile() -> None:
+    compiled = torch.compile(gp.Clusters(), backend="eager", fullgraph=True)
+    with pytest.raises(
+        Exception, match=r"Clusters: expected `count` under torch\.compile; got None\. Build the pool with"
+    ):
+        compiled(noise(1, 3, 4), assignment=NUMBERS)
+
+
 def test_channels_last_tokens_take_shares_in_the_same_order() -> None:
     tokens, share = noise(2, 6, 3), noise(2, 6, 4, seed=1).softmax(-1)
     y = gp.Clusters(gp.Mean(), gp.Sum())(tokens, channel_dim=-1, assignment=share)

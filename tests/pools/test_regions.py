@@ -148,7 +148,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: gp.LearnedRegions(3, 2, None), "LearnedRegions: expected `content`, `position` or both; got neither."),
     (
         lambda: gp.LearnedRegions(3, 2, None, gp.PositionGrid(3, 3))(torch.rand(1, 3, 4, 4)),
-        "LearnedRegions: expected scores (*, 2), one a head; got (1, 4, 4, 1).",
+        "LearnedRegions: expected scores (*, 2), one a head, region or cluster; got (1, 4, 4, 1).",
     ),
     (
         lambda: gp.usage_entropy(torch.ones(3)),

@@ -11,7 +11,7 @@ from globalpool.errors import PoolError
 class Annealed(nn.Module):
     """A positive number that goes from ``start`` to ``stop`` in ``steps`` calls of ``advance``, then stays there.
 
-    ``schedule="geometric"`` multiplies by one factor a step, which for a temperature is even in what it does;
+    ``schedule="geometric"`` multiplies by one factor a step, so that a temperature halves at even pace;
     ``"linear"`` subtracts. Where it stands is the buffer ``step``, saved with the model, so that training resumes
     where it stopped. ``Attention(512, temperature=Annealed(1.0, 0.05, steps=1000))`` begins soft and ends hard;
     call ``pool.temperature.advance()`` once an optimiser step.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
+from globalpool.layout.check import require
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.composition import check_plain, common_empty, widest_dtype
 from globalpool.pools.grouping import Grouping, HardGrouping, SoftGrouping, pool_of_pools
@@ -69,15 +70,17 @@ class Clusters(Pool):
         return HardGrouping(layout, assignment, self._count(assignment))
 
     def _count(self, assignment: Tensor) -> int:
-        if torch.compiler.is_compiling():
-            if self.count is None:
+        count = self.count
+        if count is None:
+            if torch.compiler.is_compiling():
                 raise PoolError(self.name, "`count` under torch.compile", "None", "Build the pool with count=.")
-            return self.count
-        found = int(assignment.max()) + 1 if assignment.numel() else 1
-        if self.count is not None and found > self.count:
-            got = f"the number {found - 1}"
-            raise PoolError(self.name, f"cluster numbers below `count` = {self.count}", got, "Raise `count`.")
-        return found if self.count is None else self.count
+            return int(assignment.max()) + 1 if assignment.numel() else 1
+        expected = f"cluster numbers below `count` = {count}"
+        require(
+            (assignment < count).all(),
+            lambda: PoolError(self.name, expected, f"the number {int(assignment.max())}", "Raise `count`."),
+        )
+        return count
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         return pool_of_pools(features, self._grouping(layout), self.inner, self.outer, self.weighting)

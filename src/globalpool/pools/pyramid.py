@@ -48,6 +48,9 @@ class Pyramid(Pool):
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         return Parts(torch.cat([grid.shares(layout, self.name) for grid in self.grids], 1))
 
+    def extra_repr(self) -> str:
+        return f"levels={tuple(grid.bins for grid in self.grids)}, partition={self.grids[0].partition!r}"
+
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:
         return [cls((1, 2), axes), cls(((3,) + (1,) * (axes - 1), 2), axes, partition="torch")]

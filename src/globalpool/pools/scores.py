@@ -6,8 +6,10 @@ from torch import Tensor, nn
 
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
-from globalpool.pools.position import PositionGrid
+from globalpool.pools.position import PositionGrid, PositionSine
+from globalpool.pools.region_of_interest import RegionOfInterest
 
+OWN_PLACES = (PositionGrid, PositionSine, RegionOfInterest)
 #: ``"linear"``, any module ``(*, C) -> (*, heads)``, or None.
 Content = nn.Module | Literal["linear"] | None
 
@@ -52,13 +54,13 @@ def position_scores(
         scores = content(_in_dtype_of(content, layout.to_last(features))).to(layout.dtype)
     if position is not None:
         coordinates = layout.coordinates(where)
-        if not isinstance(position, PositionGrid):  # which interpolates in the coordinates' own dtype
+        if not isinstance(position, OWN_PLACES):  # which keep the digits of the coordinates
             coordinates = _in_dtype_of(position, coordinates)
         place = position(coordinates).to(layout.dtype)
         scores = place if scores is None else scores + place
     assert scores is not None
     if scores.shape[-1] != heads:
-        raise PoolError(where, f"scores (*, {heads}), one a head", f"{tuple(scores.shape)}")
+        raise PoolError(where, f"scores (*, {heads}), one a head, region or cluster", f"{tuple(scores.shape)}")
     return layout.from_last(scores) * layout.ones().squeeze(2)
 
 
