@@ -58,6 +58,7 @@ def test_concat_keeps_axes_and_the_strictest_word_on_empty_samples() -> None:
 def test_a_sum_among_half_pools_keeps_its_range() -> None:
     x = torch.ones(1, 1, 64, 64, 64, dtype=torch.float16)
     assert gp.Concat(gp.Mean(), gp.Sum())(x).tolist() == [[1, 64**3]]
+    assert gp.Concat(gp.Sum(), gp.Mean())(x).tolist() == [[64**3, 1]]
     assert gp.Blend(gp.Mean(), gp.Sum())(x).item() == (1 + 64**3) / 2
     assert gp.Concat(gp.Mean(), gp.Max())(x).dtype == torch.float16
 

@@ -11,7 +11,9 @@ from globalpool.layout.check import require
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.composition import check_plain, common_empty, widest_dtype
 from globalpool.pools.grouping import Grouping, HardGrouping, SoftGrouping, pool_of_pools
+from globalpool.pools.log_mean_exp import LogMeanExp
 from globalpool.pools.maximum import Max
+from globalpool.pools.statistics import Statistics
 from globalpool.pools.sums import Mean, Sum
 
 
@@ -93,4 +95,5 @@ class Clusters(Pool):
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:
-        return [cls(count=3), cls(Sum(), Max(), count=3), cls(Max(), Mean(), weighting="mass", count=4)]
+        rests = cls(LogMeanExp(2.0), Statistics(eps=0.1), weighting="mass", count=4)
+        return [cls(count=3), cls(Sum(), Max(), count=3), rests]
