@@ -109,7 +109,11 @@ REFUSED: list[tuple[Tensor, dict[str, Any], str]] = [
         "got masks. `mask` is True at real positions, torch's key_padding_mask at absent ones",
     ),
     (X, {"key_padding_mask": ones(2, 4, 5)}, "got key_padding_mask. `mask` is True at real positions"),
-    (X, {"length": torch.tensor([4, 5])}, "arguments among assignment, batch, channel_dim, lengths, mask, pos, ptr, shapes, size"),
+    (
+        X,
+        {"length": torch.tensor([4, 5])},
+        "arguments among assignment, batch, channel_dim, lengths, mask, pos, ptr, shapes, size",
+    ),
     (
         ROWS,
         {"ptr": torch.tensor([0, 6]), "pos": torch.full((6, 2), torch.nan)},
@@ -199,7 +203,9 @@ def test_kept_axes_of_ragged_grids_must_be_equally_long() -> None:
 
 
 def test_a_wrong_number_of_bins_is_refused() -> None:
-    message = "Grid: expected 2 numbers of bins, one for each reduced axis; got (2,). Write Grid(2, 2) or Pyramid(axes=2)."
+    message = (
+        "Grid: expected 2 numbers of bins, one for each reduced axis; got (2,). Write Grid(2, 2) or Pyramid(axes=2)."
+    )
     with pytest.raises(PoolError, match=re.escape(message)):
         gp.Grid(2)(X)
 
