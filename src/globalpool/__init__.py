@@ -48,15 +48,20 @@ def _pool_names() -> list[str]:
     spec = find_spec("globalpool.pools")
     assert spec is not None
     assert isinstance(spec.loader, InspectLoader)
-    for statement in ast.parse(spec.loader.get_source("globalpool.pools") or "").body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
-            names: list[str] = ast.literal_eval(statement.value)
-            return [name for name in names if name != "ALL"]
-    raise AssertionError("globalpool.pools has no __all__")
+    source = spec.loader.get_source("globalpool.pools")
+    if source is None:  # a bundle of compiled files alone
+        return list(import_module("globalpool.pools").__all__)
+    (listed,) = (
+        statement.value
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__"
+    )
+    return list(ast.literal_eval(listed))
 
 
-_HOME |= dict.fromkeys(_pool_names(), "pools")
-__all__: list[str] = sorted({"FREQUENCY", "TIME", *_HOME, *_ROOMS})
+_HOME |= {name: "pools" for name in _pool_names() if name != "ALL"}
+#: What ``import *`` brings: names that need torch alone. ``dir`` lists the rooms and ``explain`` too.
+__all__: list[str] = sorted({"FREQUENCY", "TIME", *_HOME} - {"explain"})
 
 
 def __getattr__(name: str) -> object:
@@ -65,10 +70,10 @@ def __getattr__(name: str) -> object:
     elif name in _ROOMS:
         value = import_module(f"globalpool.{name}")
     else:
-        raise AttributeError(f"module 'globalpool' has no attribute {name!r}; it has {', '.join(__all__)}.")
+        raise AttributeError(f"module 'globalpool' has no attribute {name!r}; it has {', '.join(__dir__())}.")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return sorted({*__all__, *_HOME, *_ROOMS, "__version__"})

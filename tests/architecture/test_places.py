@@ -39,6 +39,38 @@ class Careless(pools.Pool):
         return pools.Parts(ones / layout.spread(layout.sum(ones)))
 
 
+class Hiding(pools.Pool):
+    """Toy pool that explains nothing: everything is remainder."""
+
+    affine = False
+
+    def parts(self, features: Tensor, layout: Layout) -> pools.Parts:
+        value = layout.mean(features).unsqueeze(1)
+        return pools.Parts(0 * layout.ones(), value, value)
+
+
+class Detached(pools.Pool):
+    """Toy pool whose weights do not hand the gradient of a measure on."""
+
+    affine = True
+
+    def parts(self, features: Tensor, layout: Layout) -> pools.Parts:
+        return pools.Parts(layout.uniform().detach())
+
+
+class Narrow(pools.Pool):
+    """Toy pool that sums in the features' own dtype."""
+
+    affine = True
+
+    def parts(self, features: Tensor, layout: Layout) -> pools.Parts:
+        return pools.Parts(layout.uniform())
+
+    def value(self, features: Tensor, layout: Layout, parts: pools.Parts | None = None) -> Tensor:
+        total = layout.sum(layout.weigh(features)).to(features.dtype)
+        return layout.divide_by_total(total.to(layout.dtype)).unsqueeze(1)
+
+
 def test_a_toy_pool_is_seen_everywhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(pools, "ALL", (*pools.ALL, Centre))
     check_pool(Centre)
@@ -107,6 +139,19 @@ def test_a_new_pool_is_its_file_and_its_line_in_the_list(tmp_path: Path) -> None
 def test_the_contract_refuses_a_careless_pool() -> None:
     with pytest.raises(AssertionError, match=r"Careless, .*padded.*: off by"):
         check_pool(Careless)
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        (Hiding, "Hiding, dense, torch.float64: a pool with a remainder must say so by has_remainder"),
+        (Detached, "Detached: gradient by the measure against finite differences"),
+        (Narrow, "Narrow, torch.float16: 512 positions near 1,000"),
+    ],
+)
+def test_the_contract_refuses_what_looks_right(pool: type[pools.Pool], message: str) -> None:
+    with pytest.raises((AssertionError, RuntimeError), match=re.escape(message)):
+        check_pool(pool)
 
 
 def test_the_contract_counts_its_laws() -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import globalpool as gp
 from globalpool.blocks import SqueezeExcite
@@ -96,3 +97,14 @@ def test_the_squeeze_is_done_before_x_is_overwritten() -> None:
     with torch.no_grad():
         expected = x * block.gates(x)[..., None]
         assert torch.equal(block(x), expected)
+
+
+def test_forward_mode_records_too() -> None:
+    block, x = SqueezeExcite(4, reduction=2, inplace=True).double(), torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    before, direction = x.clone(), torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    with torch.no_grad(), forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(block(forward_ad.make_dual(x, direction))).tangent
+    assert torch.equal(x, before)
+    step = 1e-6
+    slope = (block(x + step * direction) - block(x - step * direction)) / (2 * step)
+    torch.testing.assert_close(tangent, slope, rtol=1e-6, atol=1e-7)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import globalpool as gp
-from globalpool.blocks import insert_se
+from globalpool.blocks import SqueezeExcite, insert_se
 from globalpool.blocks.trace import trace
 from tests.blocks.networks import blocks_of, count, first_gradient, set_gates, small_resnet
 
@@ -204,3 +204,19 @@ def test_the_search_for_channels_stops_at_a_linear_layer() -> None:
     assert traced.channels(output) is None
     with pytest.raises(gp.errors.PoolError, match="tells the channels of 2; got none before it"):
         insert_se(network, ["2"])
+
+
+def test_a_norm_of_vectors_is_no_place_for_a_block() -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    inserted = insert_se(network, "activation", reduction=4)
+    assert [name for name, module in inserted.named_modules() if isinstance(module, SqueezeExcite)] == ["2.1"]
+    assert inserted(torch.randn(2, 3, 9, 9)).shape == (2, 4)
+
+
+def test_a_network_that_has_blocks_can_be_given_more() -> None:
+    once = insert_se(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()), ["0"])
+    twice = insert_se(once, "activation", reduction=4)
+    names = [name for name, module in twice.named_modules() if isinstance(module, SqueezeExcite)]
+    assert names == ["0.1", "1.1", "3.1"]
+    assert twice(torch.randn(2, 3, 9, 9)).shape == (2, 8, 5, 5)

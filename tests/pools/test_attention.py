@@ -29,6 +29,7 @@ def test_masses_of_a_region_of_interest() -> None:
         assert 1 - gp.region_mass(9, 49, need) == pytest.approx(missing, rel=1e-6)
     assert gp.region_mass(9, 49, -2000.0) == 0
     assert gp.region_mass(9, 49, 0.0) == 9 / 49
+    assert gp.region_mass(0, 49, 800.0) == 0
 
 
 def test_a_cold_region_is_the_mean_over_the_region() -> None:
@@ -45,6 +46,30 @@ def test_a_region_is_the_same_part_of_any_size(size: tuple[int, int]) -> None:
     weights = gp.Attention(1, None, place).double().decompose(noise(1, 1, *size)).weights[0, 0, 0]
     share = weights[:, : size[1] // 7].sum().item()
     assert share == pytest.approx(gp.region_mass(1, 7, 3.0), rel=1e-12)
+
+
+def test_a_region_up_to_one_holds_the_outermost_point() -> None:
+    pos = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [0.9, 0.9]])
+    pool = gp.Attention(1, None, gp.RegionOfInterest((0.5, 0.5), (1.0, 1.0), 50.0))
+    weights = pool.decompose(torch.ones(4, 1), ptr=torch.tensor([0, 4]), pos=pos).weights.flatten()
+    assert_close(weights, torch.tensor([0.0, 1 / 3, 1 / 3, 1 / 3]))
+    lower, line = gp.Attention(1, None, gp.RegionOfInterest((0.0,), (0.5,), 50.0)), torch.tensor([[0.0], [0.5], [1.0]])
+    weights = lower.decompose(torch.ones(3, 1), ptr=torch.tensor([0, 3]), pos=line).weights
+    assert_close(weights.flatten(), torch.tensor([1.0, 0.0, 0.0]))  # the border belongs to the next region
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_scores_keep_their_digits_and_range_under_autocast(dtype: torch.dtype) -> None:
+    x = noise(2, 64, 200).float() * 300
+    sine, grid = gp.PositionSine(1, std=3.0), gp.PositionGrid(50, std=3.0)
+    content, latent, gated = gp.Attention(64, temperature=50.0), gp.LatentAttention(64), gp.GatedAttention(64)
+    nn.init.constant_(content.content.weight, 1.0)  # type: ignore[union-attr, arg-type]
+    nn.init.constant_(latent.queries, 0.1)
+    for pool in (gp.Attention(64, None, sine, temperature=0.1), gp.Attention(64, None, grid), content, latent, gated):
+        expected = pool.decompose(x).weights
+        with torch.autocast("cpu", dtype=dtype):
+            got = pool.decompose(x).weights
+        assert_close(got, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_bias_can_be_learned() -> None:
@@ -107,6 +132,9 @@ def test_annealing_goes_from_start_to_stop_and_is_saved_with_the_model() -> None
         temperature.advance()
     assert (seen[0], seen[50], seen[100]) == pytest.approx((2.0, 0.2, 0.02), rel=1e-6)
     assert temperature().item() == pytest.approx(0.02, rel=1e-6)  # and stays there
+    wide = gp.Annealed(1e-20, 1e20, steps=2)
+    wide.advance()
+    assert wide().item() == pytest.approx(1, rel=1e-5)
     linear = gp.Annealed(2.0, 1.0, steps=4, schedule="linear")
     linear.advance()
     assert linear().item() == 1.75
@@ -143,9 +171,9 @@ def test_other_pools_take_annealed_numbers_too(number: gp.Annealed) -> None:
 WRONG: list[tuple[Any, str]] = [
     (
         lambda: gp.Annealed(1.0, 0.0, 10),
-        "Annealed: expected `start` and `stop` between 1e-30 and 1e30 and at least one",
+        "Annealed: expected `start` and `stop` between 1e-30 and 1e30; got 1.0 to 0.0.",
     ),
-    (lambda: gp.Annealed(1.0, 0.1, 0), "Annealed: expected `start` and `stop` between 1e-30 and 1e30 and at least one"),
+    (lambda: gp.Annealed(1.0, 0.1, 0), "Annealed: expected `steps` as a whole number of at least 1; got 0."),
     (lambda: gp.Annealed(1.0, 0.1, 5, "cosine"), 'Annealed: expected `schedule` to be "geometric" or "linear"; got'),  # type: ignore[arg-type]
     (
         lambda: gp.RegionOfInterest((0.5,), (0.2,), 1.0),
@@ -159,7 +187,22 @@ WRONG: list[tuple[Any, str]] = [
         lambda: gp.bias_for_mass(1.0, 9, 49),
         "bias_for_mass: expected a mass between 0 and 1 and a part of the positions;",
     ),
-    (lambda: gp.PositionSine(0), "PositionSine: expected at least one axis and one wave; got axes=0, waves=4."),
+    (lambda: gp.PositionSine(0), "PositionSine: expected `axes` as a whole number of at least 1; got 0."),
+    (lambda: gp.Attention(3, heads=0), "Attention: expected `heads` as a whole number of at least 1; got 0."),
+    (
+        lambda: gp.Attention(3, torch.tanh),  # type: ignore[arg-type]
+        'Attention: expected `content` to be "linear", a module or None; got <built-in',
+    ),
+    (lambda: gp.SoftmaxPool("1"), "SoftmaxPool: expected `temperature` between 1e-30 and 1e30, or Learned; got '1'."),  # type: ignore[arg-type]
+    (
+        lambda: gp.RegionOfInterest((0.0,), (1.0,), float("nan")),
+        "RegionOfInterest: expected `bias` as a finite number or a Parameter (); got nan.",
+    ),
+    (
+        lambda: gp.region_mass(60, 49, 1.0),
+        "region_mass: expected a part of at least one position and a positive temper",
+    ),
+    (lambda: gp.region_mass(9, 49, 1.0, 0.0), "region_mass: expected a part of at least one position and a positive"),
     (
         lambda: gp.Attention(1, None, gp.PositionSine(1))(torch.rand(1, 1, 3, 3)),
         "PositionSine: expected positions with 1 axes; got 2.",

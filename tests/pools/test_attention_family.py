@@ -95,9 +95,12 @@ def test_gated_attention_is_the_formula_of_its_paper() -> None:
 WRONG: list[tuple[Any, str]] = [
     (
         lambda: gp.LatentAttention(6, heads=4),
-        "LatentAttention: expected positive numbers, and a `width` that `heads` div",
+        "LatentAttention: expected a `width` that `heads` divides; got width=6, heads=4",
     ),
-    (lambda: gp.GatedAttention(6, hidden=0), "GatedAttention: expected positive numbers of channels, hidden units and"),
+    (
+        lambda: gp.GatedAttention(6, hidden=0),
+        "GatedAttention: expected `hidden` as a whole number of at least 1; got 0.",
+    ),
     (
         lambda: gp.GatedAttention(6)(torch.rand(2, 5, 4)),
         "GatedAttention: expected 6 channels; got 5. Build it with the",

@@ -32,7 +32,7 @@ def clusters(pool: Any, column: Column, sample: Sample, r: int, c: int) -> tuple
 
 @rule(pools.LearnedClusters)
 def learned_clusters(pool: Any, column: Column, sample: Sample, r: int, c: int) -> tuple[list[float], float]:
-    return nested(pool, column, sample, r, c, [shares(pool, cell, sample, pool.clusters) for cell, _, _ in column])
+    return nested(pool, column, sample, r, c, [shares(pool, cell, sample, pool.count) for cell, _, _ in column])
 
 
 def nested(
@@ -144,6 +144,30 @@ def test_superpixels_of_a_picture_explain_its_logits() -> None:
     assert_close(lost, (evidence.maps * (number == 2).unsqueeze(1)).flatten(2).sum(-1), rtol=0, atol=1e-14)
 
 
+def test_numbers_may_be_any_and_cost_only_the_clusters_there_are() -> None:
+    x, number = noise(2, 3, 7, 5), quarters(7, 5).expand(2, -1, -1)
+    wild = torch.tensor([3, 10**6, 10**12, 10**12 + 1])[number] + torch.tensor([0, 7])[:, None, None]
+    pool = gp.Clusters(gp.Mean(), gp.Statistics())
+    assert_close(pool(x, assignment=wild), pool(x, assignment=number), rtol=0, atol=1e-14)
+
+
+def test_the_vectors_of_the_clusters_and_their_masses() -> None:
+    x, number, nothing = noise(1, 2, 5), torch.tensor([[0, 0, 2, 2, 2]]), torch.zeros(2, dtype=torch.float64)
+    vectors, masses = gp.Clusters(count=4).clusters(x, assignment=number)
+    expected = torch.stack([x[0, :, :2].mean(1), nothing, x[0, :, 2:].mean(1), nothing], 1)
+    assert_close(vectors, expected[None, None])
+    assert masses.tolist() == [[2, 0, 3, 0]]
+    share = noise(1, 3, 5, seed=1).softmax(1)
+    vectors, masses = gp.Clusters(gp.Sum()).clusters(x, assignment=share)
+    assert_close(vectors[0, 0], x[0] @ share[0].T)
+    assert_close(masses, share.sum(-1))
+
+
+def test_half_sums_of_clusters_keep_their_range() -> None:
+    x = torch.full((1, 1, 2048), 100.0, dtype=torch.float16)
+    assert gp.Clusters(gp.Sum())(x, assignment=torch.zeros(1, 2048, dtype=torch.long)).item() == 204_800
+
+
 def test_clusters_among_other_pools() -> None:
     x, number = noise(1, 3, 9, 9), quarters(9, 9).unsqueeze(0)
     pool = gp.Concat(gp.Mean(), gp.Clusters(gp.Max()), gp.Grid(2, 2))
@@ -228,8 +252,22 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
         PoolError,
         'Clusters: expected `weighting` to be "equal" or "mass"; got \'size\'.',
     ),
-    (lambda: gp.Clusters(count=0), PoolError, "Clusters: expected `count` to be at least one cluster, or None; got 0."),
-    (lambda: gp.LearnedClusters(3, 0), PoolError, "LearnedClusters: expected at least one cluster; got 0."),
+    (lambda: gp.Clusters(count=0), PoolError, "Clusters: expected `count` as a whole number of at least 1; got 0."),
+    (
+        lambda: gp.LearnedClusters(3, 0),
+        PoolError,
+        "LearnedClusters: expected `clusters` as a whole number of at least 1;",
+    ),
+    (
+        lambda: gp.LearnedClusters(3, 2, gp.Max()),
+        PoolError,
+        "LearnedClusters: expected an `inner` pool that shares can teach; got Max, to which every share above 0 is",
+    ),
+    (
+        call(gp.Clusters(), torch.full((1, 2, 4), 1e31)),
+        LayoutError,
+        "Clusters: expected shares of clusters between 0 and 1e+30 at every present position; got shares from 1e+31",
+    ),
 ]
 
 

@@ -43,7 +43,11 @@ def test_levels_are_the_adaptive_pools_and_the_first_is_the_mean(sides: tuple[in
 
 
 WRONG: list[tuple[Any, str]] = [
-    (lambda: gp.Pyramid(()), "Pyramid: expected at least one level and one axis; got levels=(), axes=2"),
+    (lambda: gp.Pyramid(4), "Pyramid: expected `levels` as a sequence of at least one; got 4. As Pyramid((1, 2, 4))."),  # type: ignore[arg-type]
+    (
+        lambda: gp.Pyramid(()),
+        "Pyramid: expected `levels` as a sequence of at least one; got (). As Pyramid((1, 2, 4)).",
+    ),
     (
         lambda: gp.Pyramid((1, (2, 2, 2))),
         "Pyramid: expected levels as one number, or 2 of them; got (1, (2, 2, 2)). See",

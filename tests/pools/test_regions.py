@@ -113,6 +113,7 @@ def test_usage_entropy_and_balance_by_hand() -> None:
     assert loss.item() == pytest.approx(math.log(2))
     (gradient,) = torch.autograd.grad(loss, collapsed)
     assert gradient.isfinite().all()
+    assert gp.usage_entropy(torch.zeros(2, 3)).item() == 0
     empty_too = torch.tensor([[0.75, 0.25], [0.0, 0.0]])
     assert gp.usage_entropy(empty_too).item() == pytest.approx(expected, rel=1e-6)
 
@@ -132,6 +133,23 @@ def test_the_balance_loss_undoes_a_collapse() -> None:
     assert gp.usage_entropy(pool.masses(x)).item() > 0.99 * math.log(4)
 
 
+@pytest.mark.parametrize("gap", range(60, 121, 5))
+def test_a_region_that_is_hardly_used_gets_finite_gradients_in_float32(gap: int) -> None:
+    hardly_used = [
+        gp.LearnedRegions(1, 2, normalize="area"),
+        gp.LearnedRegions(1, 2, normalize="mass"),
+        gp.LearnedClusters(1, 2),
+        gp.LearnedClusters(1, 2, gp.Statistics(), weighting="mass"),
+    ]
+    for pool in hardly_used:
+        with torch.no_grad():
+            pool.content.weight.zero_()  # type: ignore[union-attr, operator]
+            pool.content.bias.copy_(torch.tensor([0.0, -float(gap)]))  # type: ignore[union-attr, operator]
+        x = torch.rand(1, 1, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        for gradient in torch.autograd.grad(pool(x).sum(), [x, *pool.parameters()]):
+            assert gradient.isfinite().all(), pool.name
+
+
 def test_masses_of_an_empty_sample_are_zero() -> None:
     mask = torch.ones(2, 4, 4, dtype=torch.bool)
     mask[1] = False
@@ -140,7 +158,7 @@ def test_masses_of_an_empty_sample_are_zero() -> None:
 
 
 WRONG: list[tuple[Any, str]] = [
-    (lambda: gp.LearnedRegions(3, 0), "LearnedRegions: expected at least one region; got 0."),
+    (lambda: gp.LearnedRegions(3, 0), "LearnedRegions: expected `regions` as a whole number of at least 1; got 0."),
     (
         lambda: gp.LearnedRegions(3, 2, normalize="sum"),  # type: ignore[arg-type]
         'LearnedRegions: expected `normalize` to be "area" or "mass"; got \'sum\'.',

@@ -77,6 +77,12 @@ def test_no_square_leaves_the_range_of_float32(scale: float) -> None:
     assert_close(deviation / scale, gp.Statistics()(x)[:, 3:], rtol=1e-5, atol=0)
 
 
+def test_eps_does_not_narrow_the_range() -> None:
+    x = noise(1, 2, 9)
+    got = gp.Statistics(1e-5)((x * 1e20).float())[:, 2:].double() / 1e20
+    assert_close(got, gp.Statistics()(x)[:, 2:], rtol=1e-5, atol=0)
+
+
 def test_a_large_mean_does_not_hide_a_small_deviation() -> None:
     x = (noise(2, 3, 500) + 1e5).float()  # E[x^2] - E[x]^2 would be off by hundreds
     assert_close(gp.Statistics()(x)[:, 3:].double(), gp.Statistics()(x.double())[:, 3:], rtol=1e-5, atol=0)

@@ -68,9 +68,21 @@ def test_infinite_features_do_not_spoil_the_largest() -> None:
     assert gp.TopK(2)(column(1, 3, float("-inf"))).item() == 2
 
 
-@pytest.mark.parametrize("k", [0, -1, 1.5])
+def test_nan_is_not_swallowed() -> None:
+    for k in (1, 2, 5):
+        x = column(1, float("nan"), 3, 2, 0)
+        assert gp.TopK(k)(x).isnan().all()
+        assert gp.TopK(k)(x[0].T, ptr=torch.tensor([0, 5])).isnan().all()
+        assert gp.TopK(k)(x, mask=torch.tensor([[1.0, 0.0, 1.0, 1.0, 1.0]])).isfinite().all()
+
+
+def test_the_measure_of_a_neighbour_does_not_matter() -> None:
+    x, ptr = torch.tensor([[5.0], [1.0], [9.0], [8.0], [1.0], [0.0]], dtype=torch.float64), torch.tensor([0, 2, 6])
+    measure = torch.tensor([1e17, 1e17, 1, 1, 1, 1], dtype=torch.float64)
+    assert gp.TopK(2)(x, ptr=ptr, mask=measure)[1].item() == 8.5
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True])
 def test_k_is_a_positive_whole_number(k: Any) -> None:
-    with pytest.raises(
-        PoolError, match=re.escape(f"TopK: expected `k` as a positive whole number of positions; got {k}")
-    ):
+    with pytest.raises(PoolError, match=re.escape(f"TopK: expected `k` as a whole number of at least 1; got {k}.")):
         gp.TopK(k)

@@ -72,6 +72,7 @@ def _activation(trunk: nn.Module, traced: Trace) -> list[Place]:
         sources = [source for call in calls if call.output is not None for source in call.output.all_input_nodes]
         behind = [traced.module(traced.loud(source)) for source in sources]
         follows = any(module is not None and own_channels(module) is not None for module in behind)
+        follows = follows and any(traced.on_a_map(source) for source in sources)
         if isinstance(traced.modules[name], ACTIVATIONS) and follows:
             places.append(_place(traced, name))
     if not places:

@@ -2,9 +2,9 @@
 
 from typing import Unpack
 
-import torch
 from torch import Tensor, nn
 
+from globalpool import kernels
 from globalpool.errors import PoolError
 from globalpool.layout import Layout, LayoutArguments
 from globalpool.pools import Mean, Pool
@@ -73,7 +73,7 @@ class SqueezeExcite(nn.Module):
         features, arranged = self._arrange(x, **layout)
         gates = self._gates(features, arranged)
         scale = arranged.spread(gates)
-        recorded = torch.is_grad_enabled() and (features.requires_grad or gates.requires_grad)
+        recorded = kernels.differentiating(features, gates)
         scaled = features.mul_(scale) if self.inplace and not recorded else features * scale
         return scaled.movedim(1, layout.get("channel_dim", 1))
 

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from globalpool.blocks.squeeze_excite import SqueezeExcite
+from globalpool.pools import Pool
+
 Modules = dict[str, nn.Module]
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -50,6 +53,7 @@ class _Recorder(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         tensors = (*m.parameters(recurse=False), *m.buffers(recurse=False))
         whole = own_channels(m) is not None or (bool(tensors) and next(m.children(), None) is None)
+        whole = whole or isinstance(m, Pool | SqueezeExcite)  # they check their input, which a proxy is not
         return whole or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
@@ -85,7 +89,8 @@ class Trace:
                 channels = own_channels(module)
                 if channels is not None:
                     return channels, module
-                passes = all(parameter.ndim < 2 for parameter in module.parameters())
+                keeps = isinstance(module, SqueezeExcite)
+                passes = keeps or all(parameter.ndim < 2 for parameter in module.parameters())
             else:
                 passes = place.target in (*ADDITIONS, *PRODUCTS)
             fresh = [source for source in place.all_input_nodes if passes and source not in seen]
@@ -93,9 +98,22 @@ class Trace:
             seen.update(fresh)
         return None
 
+    def on_a_map(self, node: fx.Node) -> bool:
+        """Whether a convolution lies behind ``node`` and no linear layer or flattening between: positions are left."""
+        queue, seen = [node], {node}
+        for place in queue:
+            module = self.module(place)
+            if isinstance(module, CONVOLUTIONS):
+                return True
+            ends = isinstance(module, nn.Linear | nn.Flatten | Pool) or place.target in (torch.flatten, "flatten")
+            fresh = [source for source in place.all_input_nodes if not ends and source not in seen]
+            queue += fresh
+            seen.update(fresh)
+        return False
+
     def loud(self, node: fx.Node) -> fx.Node:
-        """The nearest node at or behind ``node`` that is not silent in eval mode."""
-        while isinstance(self.module(node), SILENT):
+        """The nearest node at or behind ``node`` that is neither silent in eval mode nor a block."""
+        while isinstance(self.module(node), (*SILENT, SqueezeExcite)):
             (node,) = node.all_input_nodes
         return node
 

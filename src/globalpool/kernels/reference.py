@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 HALF_DTYPES = (torch.float16, torch.bfloat16)
 
@@ -22,6 +23,14 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def differentiating(*tensors: Tensor) -> bool:
+    """Whether autograd follows what is computed from these tensors, backward or forward."""
+    backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if torch.compiler.is_compiling():
+        return backward
+    return backward or forward_ad._current_level >= 0
 
 
 def dense_sum(values: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -70,7 +79,9 @@ def dense_threshold(values: Tensor, measure: Tensor | None, amount: int) -> Tens
 
 def segment_threshold(values: Tensor, measure: Tensor | None, segment: Tensor, segments: int, amount: int) -> Tensor:
     """``dense_threshold`` for ragged rows ``(T, C)`` with ``measure (T,)``: ``(segments, C)``."""
-    held = (torch.ones_like(segment) if measure is None else measure).double().unsqueeze(1).expand_as(values)
+    # More than `amount` in one place is as good as `amount`; a running sum over all samples keeps its digits so.
+    held = (torch.ones_like(segment) if measure is None else measure).double().clamp(max=amount)
+    held = held.unsqueeze(1).expand_as(values)
     by_value = values.argsort(dim=0, descending=True)
     by_segment = segment[by_value].argsort(dim=0, stable=True)
     order = by_value.gather(0, by_segment)

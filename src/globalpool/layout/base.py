@@ -18,6 +18,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from globalpool.layout.check import MEASURES
+
 
 def product(lengths: Iterable[int]) -> int:
     """``math.prod`` that torch can trace when the lengths are symbols."""
@@ -164,6 +166,14 @@ class Layout(ABC):
         if self.measure is None:
             return values
         return values * self.per_position(self.measure, values.ndim - self.measure.ndim)
+
+    def weigh_shares(self, shares: Tensor) -> Tensor:
+        """Shares between 0 and 1 times the measure; what is below ``MEASURES`` counts as nothing.
+
+        Its inverse, which gradients of a mean under such a measure are made of, would leave the range of float32.
+        """
+        held = self.weigh(shares)
+        return torch.where(held >= MEASURES[0], held, 0)
 
     def present(self, values: Tensor, absent: float) -> Tensor:
         """Position tensor with ``absent`` put where the measure is zero."""

@@ -1,11 +1,13 @@
 """Temperatures that follow a schedule instead of a gradient."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from globalpool.errors import PoolError
+from globalpool.pools.base import check_whole
 
 
 class Annealed(nn.Module):
@@ -23,9 +25,9 @@ class Annealed(nn.Module):
         self, start: float, stop: float, steps: int, schedule: Literal["geometric", "linear"] = "geometric"
     ) -> None:
         super().__init__()
-        if not all(1e-30 <= end <= 1e30 for end in (start, stop)) or steps < 1:
-            got = f"{start} to {stop} in {steps} steps"
-            raise PoolError("Annealed", "`start` and `stop` between 1e-30 and 1e30 and at least one step", got)
+        if not all(isinstance(end, int | float) and 1e-30 <= end <= 1e30 for end in (start, stop)):
+            raise PoolError("Annealed", "`start` and `stop` between 1e-30 and 1e30", f"{start!r} to {stop!r}")
+        check_whole("Annealed", "steps", steps)
         if schedule not in ("geometric", "linear"):
             raise PoolError("Annealed", '`schedule` to be "geometric" or "linear"', repr(schedule))
         self.start, self.stop, self.steps, self.schedule = float(start), float(stop), steps, schedule
@@ -40,7 +42,7 @@ class Annealed(nn.Module):
         done = (self.step / self.steps).clamp(max=1)
         if self.schedule == "linear":
             return self.start + done * (self.stop - self.start)
-        return self.start * (self.stop / self.start) ** done
+        return torch.exp(math.log(self.start) + done * (math.log(self.stop) - math.log(self.start)))
 
     def extra_repr(self) -> str:
         return f"{self.start:g} to {self.stop:g} in {self.steps} steps, {self.schedule}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from globalpool.layout import Layout
-from globalpool.pools.base import Parts, Pool
+from globalpool.pools.base import Parts, Pool, check_whole
 from globalpool.pools.learned import Learned, Positive, check_positive, current, shown
 from globalpool.pools.position import PositionGrid
 from globalpool.pools.scores import Content, content_module, position_scores, zero_linear
@@ -41,7 +41,8 @@ class Attention(Pool):
     ) -> None:
         super().__init__(dim=dim, empty=empty)
         check_positive(self.name, "temperature", temperature)
-        self.content = content_module(self.name, content, position, zero_linear(channels, heads))
+        check_whole(self.name, "heads", heads)
+        self.content = content_module(self.name, content, position, lambda: zero_linear(channels, heads))
         self.position, self.temperature = position, temperature
         self.channels, self.regions = channels, heads
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from globalpool.layout import Layout
 from globalpool.pools.attention import Attention, randomize
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.deviation import check_eps, mean_and_deviation
+from globalpool.pools.deviation import Spread, check_eps
 from globalpool.pools.learned import Positive
 from globalpool.pools.scores import Content
 
@@ -49,9 +49,20 @@ class AttentiveStatistics(Pool):
     def needs_geometry(self) -> bool:
         return self.attention.needs_geometry or self.dim is not None
 
+    @property
+    def has_remainder(self) -> bool:
+        return self.eps > 0
+
+    def _spread(self, features: Tensor, layout: Layout) -> Spread:
+        return Spread(features, layout, self.attention.parts(features, layout).weights, self.eps)
+
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        weights = self.attention.parts(features, layout).weights
-        return mean_and_deviation(features, layout, weights, self.eps)
+        return self._spread(features, layout).parts()
+
+    def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
+        if parts is not None and parts.value is not None:
+            return parts.value
+        return self._spread(features, layout).value()
 
     def extra_repr(self) -> str:
         return f"eps={self.eps:g}"

@@ -43,7 +43,14 @@ def check_pool_type(where: str, pool: object) -> None:
     if not isinstance(pool, Pool):
         got = f"the class {pool.__name__}" if isinstance(pool, type) else type(pool).__name__
         hint = "Write globalpool.Mean() where a model has AdaptiveAvgPool2d(1)."
+        hint = "Give pools one by one, as Concat(Mean(), Max())." if isinstance(pool, list | tuple) else hint
         raise PoolError(where, "`pool` to be an instance of globalpool.Pool", got, hint)
+
+
+def check_whole(where: str, name: str, number: object) -> None:
+    """Raise unless ``number`` is a whole number of at least 1."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise PoolError(where, f"`{name}` as a whole number of at least 1", repr(number))
 
 
 class Pool(nn.Module, ABC):
@@ -82,6 +89,16 @@ class Pool(nn.Module, ABC):
     def needs_geometry(self) -> bool:
         """Whether a ragged batch must carry ``shapes`` or ``pos``."""
         return self.dim is not None
+
+    @property
+    def has_remainder(self) -> bool:
+        """Whether the value is more than the weighted sum; where not, the remainder is zero."""
+        return False
+
+    @property
+    def counts_measure(self) -> bool:
+        """Whether it matters how large the measure of a position is, beyond being present."""
+        return True
 
     @property
     def needs_assignment(self) -> bool:

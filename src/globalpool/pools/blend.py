@@ -1,6 +1,7 @@
 """Between two pools."""
 
 import math
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -9,13 +10,13 @@ from torch import Tensor, nn
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.composition import common_dim, common_empty, widest_dtype
+from globalpool.pools.composition import Composition
 from globalpool.pools.learned import LearnedShare
 from globalpool.pools.maximum import Max
 from globalpool.pools.sums import Mean
 
 
-class Blend(Pool):
+class Blend(Composition):
     """``y = weight * a(x) + (1 - weight) * b(x)``; ``Blend(Max(), Mean(), 0.5)`` is timm's ``avgmax``.
 
     Weights and remainder are blended alike: ``(N, R, C or 1, *S)``. Affine, and the weights the gradient, where both
@@ -25,7 +26,7 @@ class Blend(Pool):
     """
 
     def __init__(self, a: Pool, b: Pool, weight: float | nn.Parameter | LearnedShare = 0.5) -> None:
-        super().__init__(dim=common_dim(self.name, (a, b)), empty=common_empty((a, b)))
+        super().__init__((a, b))
         if a.regions != b.regions:
             raise PoolError(self.name, "two pools with as many regions", f"{a.regions} and {b.regions}", "See Concat.")
         single = isinstance(weight, LearnedShare) or (isinstance(weight, nn.Parameter) and weight.ndim == 0)
@@ -34,20 +35,8 @@ class Blend(Pool):
         self.a, self.b, self.weight, self.regions = a, b, weight, a.regions
 
     @property
-    def affine(self) -> bool:
-        return self.a.affine and self.b.affine
-
-    @property
-    def weights_are_gradient(self) -> bool:
-        return self.a.weights_are_gradient and self.b.weights_are_gradient
-
-    @property
-    def needs_geometry(self) -> bool:
-        return self.a.needs_geometry or self.b.needs_geometry
-
-    @property
-    def needs_assignment(self) -> bool:
-        return self.a.needs_assignment or self.b.needs_assignment
+    def members(self) -> Sequence[Pool]:
+        return self.a, self.b
 
     def _mix(self, a: Tensor, b: Tensor) -> Tensor:
         weight = self.weight() if isinstance(self.weight, LearnedShare) else self.weight
@@ -67,11 +56,10 @@ class Blend(Pool):
             return parts.value
         return self._mix(self.a.value(features, layout), self.b.value(features, layout))
 
-    def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return widest_dtype((self.a, self.b), dtype)
-
     def extra_repr(self) -> str:
-        return "" if isinstance(self.weight, nn.Module) else f"weight={float(self.weight):g}"
+        if isinstance(self.weight, nn.Module):
+            return ""
+        return f"weight={self.weight.item() if isinstance(self.weight, nn.Parameter) else self.weight:g}"
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

@@ -1,7 +1,7 @@
 """What pools made of other pools share."""
 
-from collections.abc import Iterable
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -9,28 +9,54 @@ from globalpool.errors import PoolError
 from globalpool.pools.base import Pool, check_pool_type
 
 
-def common_dim(where: str, pools: Iterable[Pool]) -> tuple[int, ...] | None:
-    """The ``dim`` that all pools agree on."""
-    pools = tuple(pools)
-    for pool in pools:
-        check_pool_type(where, pool)
-    dims = {pool.dim for pool in pools}
-    if len(dims) != 1:
-        raise PoolError(where, "at least one pool, and the same `dim` in all of them", str([p.dim for p in pools]))
-    return dims.pop()
+class Composition(Pool, ABC):
+    """A pool whose properties are those of its members: affine if all are, in need of geometry if one is, and so on."""
 
+    def __init__(self, members: Iterable[Pool]) -> None:
+        given = tuple(members)
+        for pool in given:
+            check_pool_type(self.name, pool)
+        dims = {pool.dim for pool in given}
+        if len(dims) != 1:
+            got = str([pool.dim for pool in given])
+            raise PoolError(self.name, "at least one pool, and the same `dim` in all of them", got)
+        empty = "raise" if any(pool.empty == "raise" for pool in given) else "zero"
+        super().__init__(dim=dims.pop(), empty=empty)  # type: ignore[arg-type]
 
-def common_empty(pools: Iterable[Pool]) -> Literal["zero", "raise"]:
-    """``"raise"`` if one of the pools raises for an empty sample."""
-    return "raise" if any(pool.empty == "raise" for pool in pools) else "zero"
+    @property
+    @abstractmethod
+    def members(self) -> Sequence[Pool]:
+        """The pools it is made of."""
 
+    @property
+    def affine(self) -> bool:
+        return all(pool.affine for pool in self.members)
 
-def widest_dtype(pools: Iterable[Pool], dtype: torch.dtype) -> torch.dtype:
-    """The dtype that holds what all pools give for features of ``dtype``."""
-    widest = dtype
-    for pool in pools:
-        widest = torch.promote_types(widest, pool.value_dtype(dtype))
-    return widest
+    @property
+    def weights_are_gradient(self) -> bool:
+        return all(pool.weights_are_gradient for pool in self.members)
+
+    @property
+    def has_remainder(self) -> bool:
+        return any(pool.has_remainder for pool in self.members)
+
+    @property
+    def counts_measure(self) -> bool:
+        return any(pool.counts_measure for pool in self.members)
+
+    @property
+    def needs_geometry(self) -> bool:
+        return any(pool.needs_geometry for pool in self.members)
+
+    @property
+    def needs_assignment(self) -> bool:
+        return any(pool.needs_assignment for pool in self.members)
+
+    def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        widest = dtype
+        for pool in self.members:
+            widest = torch.promote_types(widest, pool.value_dtype(dtype))
+        return widest
 
 
 def check_plain(where: str, *pools: Pool) -> None:

@@ -1,5 +1,6 @@
 """Several pools side by side."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -7,13 +8,13 @@ from torch import Tensor, nn
 
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.composition import common_dim, common_empty, widest_dtype
+from globalpool.pools.composition import Composition
 from globalpool.pools.log_mean_exp import LogMeanExp
 from globalpool.pools.maximum import Max
 from globalpool.pools.sums import Mean, Sum
 
 
-class Concat(Pool):
+class Concat(Composition):
     """The regions of the first pool, then those of the next: ``Concat(Mean(), Max())`` has R = 2, mean and maximum.
 
     Weights ``(N, R, C, *S)`` (``(N, R, 1, *S)`` if all pools weight channels alike) and remainder are theirs. Affine,
@@ -22,33 +23,17 @@ class Concat(Pool):
     """
 
     def __init__(self, *pools: Pool) -> None:
-        super().__init__(dim=common_dim(self.name, pools), empty=common_empty(pools))
+        super().__init__(pools)
         self.pools = nn.ModuleList(pools)
         self.regions = sum(pool.regions for pool in pools)
 
     @property
-    def _members(self) -> list[Pool]:
+    def members(self) -> Sequence[Pool]:
         return list(self.pools)  # type: ignore[arg-type]
 
-    @property
-    def affine(self) -> bool:
-        return all(pool.affine for pool in self._members)
-
-    @property
-    def weights_are_gradient(self) -> bool:
-        return all(pool.weights_are_gradient for pool in self._members)
-
-    @property
-    def needs_geometry(self) -> bool:
-        return any(pool.needs_geometry for pool in self._members)
-
-    @property
-    def needs_assignment(self) -> bool:
-        return any(pool.needs_assignment for pool in self._members)
-
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        each = [pool.parts(features, layout) for pool in self._members]
-        values = [pool.value(features, layout, own) for pool, own in zip(self._members, each, strict=True)]
+        each = [pool.parts(features, layout) for pool in self.members]
+        values = [pool.value(features, layout, own) for pool, own in zip(self.members, each, strict=True)]
         channels = max(own.weights.shape[2] for own in each)
         weights = [own.weights.expand(-1, -1, channels, *own.weights.shape[3:]) for own in each]
         remainder = None
@@ -60,10 +45,7 @@ class Concat(Pool):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         if parts is not None and parts.value is not None:
             return parts.value
-        return torch.cat([pool.value(features, layout) for pool in self._members], 1)
-
-    def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return widest_dtype(self._members, dtype)
+        return torch.cat([pool.value(features, layout) for pool in self.members], 1)
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from globalpool.pools.base import Pool
-from globalpool.pools.cases import Batch, batches, samples
+from globalpool.pools.cases import Batch, batches, needed, samples
 
 CHANNELS = 3
 Law = Callable[[Pool, int, int], None]
@@ -32,6 +33,9 @@ def adds_up(pool: Pool, channels: int, axes: int) -> None:
             features, layout = pool.arrange(batch.x, **batch.arguments)
             total = layout.sum(parts.weights.double() * features.double().unsqueeze(1)) + parts.remainder.double()
             _close(total, value, tolerance, _say(pool, batch, dtype, "weights * x + remainder must equal the value"))
+            assert pool.has_remainder or (parts.remainder == 0).all(), _say(
+                pool, batch, dtype, "a pool with a remainder must say so by has_remainder"
+            )
 
 
 def same_in_every_layout(pool: Pool, channels: int, axes: int) -> None:
@@ -160,6 +164,47 @@ def a_measure_counts(pool: Pool, channels: int, axes: int) -> None:
     )
 
 
+def a_measure_gets_its_gradient(pool: Pool, channels: int, axes: int) -> None:
+    """The derivative by a measure that a network may have made agrees with finite differences."""
+    pool = deepcopy(pool).double()
+    sample = samples(pool, channels, axes, torch.float64)[1]
+
+    def run(measure: Tensor) -> Tensor:
+        value: Tensor = pool(sample.x, mask=measure, **sample.arguments)
+        return value
+
+    say = f"{pool.name}: gradient by the measure against finite differences"
+    assert torch.autograd.gradcheck(run, (sample.measure.clone().requires_grad_(),), raise_exception=False), say
+
+
+def forward_and_backward_derivatives_agree(pool: Pool, channels: int, axes: int) -> None:
+    """A Jacobian-vector product in forward mode is the one of the gradients."""
+    pool = deepcopy(pool).double()
+    sample = samples(pool, channels, axes, torch.float64)[1]
+    direction = torch.randn(sample.x.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+    def run(x: Tensor) -> Tensor:
+        value: Tensor = pool(x, **sample.arguments)
+        return value
+
+    with forward_ad.dual_level():
+        forward = forward_ad.unpack_dual(run(forward_ad.make_dual(sample.x, direction))).tangent
+    assert forward is not None, f"{pool.name}: the value must depend on the features in forward mode"
+    backward = (torch.autograd.functional.jacobian(run, sample.x) * direction).flatten(2).sum(2)
+    _close(forward, backward, 1e-9, f"{pool.name}: forward and backward derivatives must agree")
+
+
+def half_samples_keep_their_range(pool: Pool, channels: int, axes: int) -> None:
+    """512 half-precision positions near 1,000, whose sum overflows, give the value of float64."""
+    shape = [[512], [32, 16], [8, 8, 8]][axes - 1]
+    noise = torch.randn(1, channels, *shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    more = needed(pool, shape)
+    for dtype, tolerance in ((torch.float16, 4e-3), (torch.bfloat16, 2e-2)):
+        x = (1000 + 100 * noise).to(dtype)
+        half, exact = (deepcopy(pool).to(own)(x.to(own), **more) for own in (dtype, torch.float64))
+        _close(half, exact, tolerance, f"{pool.name}, {dtype}: 512 positions near 1,000")
+
+
 def large_features_stay_finite(pool: Pool, channels: int, axes: int) -> None:
     """Features of 10,000 in float32 give finite values, weights and gradients."""
     pool = deepcopy(pool).float()
@@ -193,6 +238,9 @@ LAWS: tuple[Law, ...] = (
     weights_are_what_is_claimed,
     order_does_not_matter,
     a_measure_counts,
+    a_measure_gets_its_gradient,
+    forward_and_backward_derivatives_agree,
+    half_samples_keep_their_range,
     large_features_stay_finite,
     is_a_module,
 )

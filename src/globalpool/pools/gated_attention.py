@@ -6,10 +6,9 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.attention import randomize
-from globalpool.pools.base import Parts, Pool
+from globalpool.pools.base import Parts, Pool, check_whole
 from globalpool.pools.learned import Positive, check_positive, current, shown
 from globalpool.pools.scores import position_scores, zero_linear
 
@@ -36,9 +35,8 @@ class GatedAttention(Pool):
         empty: Literal["zero", "raise"] = "zero",
     ) -> None:
         super().__init__(dim=dim, empty=empty)
-        if min(channels, hidden, heads) < 1:
-            got = f"{channels}, {hidden}, {heads}"
-            raise PoolError(self.name, "positive numbers of channels, hidden units and heads", got)
+        for name, number in (("channels", channels), ("hidden", hidden), ("heads", heads)):
+            check_whole(self.name, name, number)
         check_positive(self.name, "temperature", temperature)
         self.content, self.temperature = GatedScores(channels, hidden, heads), temperature
         self.channels, self.regions = channels, heads

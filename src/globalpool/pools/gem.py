@@ -40,6 +40,10 @@ class GeM(Pool):
     def weights_are_gradient(self) -> bool:
         return True
 
+    @property
+    def has_remainder(self) -> bool:
+        return True
+
     def _power_mean(self, features: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """``log(max(x, eps) / top)``, ``log(y / top)`` and ``top``, each sample's maximum (``eps`` if empty)."""
         floored = features.to(layout.dtype).clamp(min=self.eps)

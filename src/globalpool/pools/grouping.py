@@ -29,8 +29,12 @@ class Grouping(ABC):
     mass: Tensor
 
     @abstractmethod
+    def values(self, pool: Pool, features: Tensor) -> Tensor:
+        """``pool`` on every cluster by itself, ``(N, R, C, G)``; 0 where a cluster is empty."""
+
+    @abstractmethod
     def pool(self, pool: Pool, features: Tensor) -> Inside:
-        """``pool`` on every cluster by itself."""
+        """The same with the weights inside the clusters."""
 
     @abstractmethod
     def multiply(self, outer: Tensor, inside: Inside) -> Tensor:
@@ -50,14 +54,17 @@ class HardGrouping(Grouping):
     """Each position in one cluster: the rows are sorted by cluster, and each cluster is a sample."""
 
     def __init__(self, layout: Layout, number: Tensor, count: int) -> None:
+        """``number (T,)``: the cluster of each row within its sample, below ``count``."""
         self.layout, self.samples, self.count = layout, layout.samples, count
-        cluster = layout.row_samples() * count + layout.to_rows(number)
-        index, self.order = cluster.sort(stable=True)
+        index, self.order = (layout.row_samples() * count + number).sort(stable=True)
         self.place = self.order.argsort()
         ptr = torch.searchsorted(index, torch.arange(self.samples * count + 1, device=layout.device))
         measure = None if layout.measure is None else layout.to_rows(layout.measure)[self.order]
         self.inside = Ragged(self.samples * count, index, index, ptr, layout.dtype, layout.device, measure=measure)
         self.mass = self.inside.total().reshape(self.samples, count)
+
+    def values(self, pool: Pool, features: Tensor) -> Tensor:
+        return self._by_sample(pool.value(self.layout.to_rows(features)[self.order], self.inside))
 
     def pool(self, pool: Pool, features: Tensor) -> Inside:
         rows = self.layout.to_rows(features)[self.order]
@@ -79,9 +86,14 @@ class SoftGrouping(Grouping):
 
     def __init__(self, layout: Layout, shares: Tensor) -> None:
         self.layout = layout
-        held = layout.weigh(shares)
+        held = layout.weigh_shares(shares)
         self.mass = layout.sum(held)
         self.layouts = [layout.with_measure(held[:, cluster]) for cluster in range(shares.shape[1])]
+
+    def values(self, pool: Pool, features: Tensor) -> Tensor:
+        if pool.affine:
+            return self.pool(pool, features).value
+        return torch.stack([pool.value(layout.present(features, 0), layout) for layout in self.layouts], -1)
 
     def pool(self, pool: Pool, features: Tensor) -> Inside:
         if pool.affine:  # the weights need no features, and one product serves all clusters
@@ -100,33 +112,9 @@ class SoftGrouping(Grouping):
         return Inside(torch.stack(values, -1), None if whole else torch.stack(rests, -1), parts)
 
     def multiply(self, outer: Tensor, inside: Inside) -> Tensor:
-        each = [
-            layout.spread(outer[..., cluster]) * parts.weights.unsqueeze(1)
-            for cluster, (layout, parts) in enumerate(zip(self.layouts, inside.parts, strict=True))
-        ]
-        return torch.stack(each).sum(0).flatten(1, 2)
-
-
-def pool_of_pools(features: Tensor, grouping: Grouping, inner: Pool, outer: Pool, weighting: Weighting) -> Parts:
-    """``outer`` over the clusters of ``inner`` over the positions of each: regions outer-major, weights multiplied."""
-    inside, clusters = grouping.pool(inner, features), grouping.clusters(weighting)
-    regions = inside.value.shape[1:3]
-    vectors = clusters.present(inside.value.flatten(1, 2), 0)  # (N, R * C, G)
-    parts = outer.parts(vectors, clusters)
-    value = outer.value(vectors, clusters, parts)  # (N, R2, R * C)
-    weights = parts.weights
-    shaped = weights.unsqueeze(2) if weights.shape[2] == 1 else _split(weights, regions)  # (N, R2, R or 1, C or 1, G)
-    remainder = None if parts.remainder is None else _split(parts.remainder, regions)
-    if inside.remainder is not None:
-        below = (shaped * inside.remainder.unsqueeze(1)).sum(-1)
-        remainder = below if remainder is None else remainder + below
-    return Parts(
-        grouping.multiply(shaped, inside),
-        None if remainder is None else remainder.flatten(1, 2),
-        _split(value, regions).flatten(1, 2),
-    )
-
-
-def _split(values: Tensor, regions: torch.Size) -> Tensor:
-    """``(N, R2, R * C, *)`` -> ``(N, R2, R, C, *)``."""
-    return values.reshape(*values.shape[:2], *regions, *values.shape[3:])
+        total: Tensor | None = None
+        for cluster, (layout, parts) in enumerate(zip(self.layouts, inside.parts, strict=True)):
+            weights = layout.spread(outer[..., cluster]) * parts.weights.unsqueeze(1)
+            total = weights if total is None else total + weights
+        assert total is not None
+        return total.flatten(1, 2)

@@ -7,10 +7,11 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from globalpool import kernels
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.attention import randomize
-from globalpool.pools.base import Parts, Pool
+from globalpool.pools.base import Parts, Pool, check_whole
 from globalpool.pools.learned import Positive, check_positive, current, shown
 from globalpool.pools.scores import check_channels
 
@@ -40,9 +41,10 @@ class LatentAttention(Pool):
     ) -> None:
         super().__init__(dim=dim, empty=empty)
         width = channels if width is None else width
-        if min(channels, queries, heads, width) < 1 or width % heads:
-            got = f"queries={queries}, heads={heads}, width={width}"
-            raise PoolError(self.name, "positive numbers, and a `width` that `heads` divides", got)
+        for name, number in (("channels", channels), ("queries", queries), ("heads", heads), ("width", width)):
+            check_whole(self.name, name, number)
+        if width % heads:
+            raise PoolError(self.name, "a `width` that `heads` divides", f"width={width}, heads={heads}")
         check_positive(self.name, "temperature", temperature)
         self.queries = nn.Parameter(torch.zeros(queries, width))
         # A key's bias would add one number to all scores of a head, which no softmax sees.
@@ -57,8 +59,10 @@ class LatentAttention(Pool):
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         check_channels(self.name, self.keys.in_features, features)
-        vectors = self.score_vectors()
-        scores = layout.from_last(layout.to_last(features.to(vectors.dtype)) @ vectors.T).to(layout.dtype).unsqueeze(2)
+        with kernels.full_precision(layout.device):
+            vectors = self.score_vectors()
+            scores = layout.from_last(layout.to_last(features.to(vectors.dtype)) @ vectors.T)
+        scores = scores.to(layout.dtype).unsqueeze(2)
         return Parts(layout.softmax(scores, current(self.name, self.temperature, scores)))
 
     def extra_repr(self) -> str:

@@ -50,8 +50,10 @@ Positive = float | Learned | Annealed
 
 def check_positive(where: str, name: str, number: Positive) -> None:
     """Raise unless a fixed ``number`` is positive and within the range of float32, with room for its inverse."""
-    if not isinstance(number, nn.Module) and not 1e-30 <= number <= 1e30:
-        raise PoolError(where, f"`{name}` between 1e-30 and 1e30, or Learned", str(number))
+    if isinstance(number, Learned | Annealed):
+        return
+    if not isinstance(number, int | float) or not 1e-30 <= number <= 1e30:
+        raise PoolError(where, f"`{name}` between 1e-30 and 1e30, or Learned", repr(number))
 
 
 def current(where: str, number: Positive, like: Tensor) -> Tensor | float:

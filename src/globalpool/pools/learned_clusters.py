@@ -1,22 +1,21 @@
 """Pools of pools whose clusters are learned."""
 
-from typing import Literal, Self, Unpack
+from typing import Self, Unpack
 
-import torch
 from torch import Tensor, nn
 
 from globalpool.errors import PoolError
 from globalpool.layout import Layout, LayoutArguments
 from globalpool.pools.attention import randomize
-from globalpool.pools.base import Parts, Pool
-from globalpool.pools.composition import check_plain, common_empty, widest_dtype
-from globalpool.pools.grouping import SoftGrouping, pool_of_pools
+from globalpool.pools.base import Pool, check_whole
+from globalpool.pools.grouping import Grouping, SoftGrouping, Weighting
 from globalpool.pools.maximum import Max
+from globalpool.pools.nested import Nested
 from globalpool.pools.scores import Content, content_module, position_shares
 from globalpool.pools.sums import Mean, Sum
 
 
-class LearnedClusters(Pool):
+class LearnedClusters(Nested):
     """``Clusters`` with shares from a network: a softmax over ``clusters`` scores at each position.
 
     ``inner`` (default Mean) within each cluster under its shares, then ``outer`` (default Mean) over the clusters;
@@ -36,34 +35,30 @@ class LearnedClusters(Pool):
         content: Content = "linear",
         position: nn.Module | None = None,
         *,
-        weighting: Literal["equal", "mass"] = "equal",
+        weighting: Weighting = "equal",
     ) -> None:
-        inner, outer = inner or Mean(), outer or Mean()
-        check_plain(self.name, inner, outer)
-        super().__init__(empty=common_empty((inner, outer)))
-        if clusters < 1:
-            raise PoolError(self.name, "at least one cluster", str(clusters))
-        if weighting not in ("equal", "mass"):
-            raise PoolError(self.name, '`weighting` to be "equal" or "mass"', repr(weighting))
-        self.inner, self.outer, self.weighting, self.clusters = inner, outer, weighting, clusters
-        self.content = content_module(self.name, content, position, nn.Linear(channels, clusters))
-        self.position, self.channels = position, channels
-        self.regions = outer.regions * inner.regions
+        super().__init__(inner or Mean(), outer or Mean(), weighting)
+        check_whole(self.name, "clusters", clusters)
+        if not self.inner.counts_measure:
+            got = f"{self.inner.name}, to which every share above 0 is alike"
+            raise PoolError(self.name, "an `inner` pool that shares can teach", got, "TopK or LogMeanExp weigh them.")
+        self.content = content_module(self.name, content, position, lambda: nn.Linear(channels, clusters))
+        self.position, self.channels, self.count = position, channels, clusters
 
     @property
     def affine(self) -> bool:
-        return self.content is None and self.inner.affine and self.outer.affine
+        return self.content is None and super().affine
 
     @property
     def weights_are_gradient(self) -> bool:
-        return self.content is None and self.inner.weights_are_gradient and self.outer.weights_are_gradient
+        return self.content is None and super().weights_are_gradient
 
     @property
     def needs_geometry(self) -> bool:
         return self.position is not None
 
     def _shares(self, features: Tensor, layout: Layout) -> Tensor:
-        shape = self.channels, self.clusters
+        shape = self.channels, self.count
         return position_shares(self.name, self.content, self.position, shape, features, layout)
 
     def shares(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Tensor:
@@ -75,15 +70,11 @@ class LearnedClusters(Pool):
         features, arranged = self.arrange(x, **layout)
         return arranged.mean(self._shares(features, arranged))
 
-    def parts(self, features: Tensor, layout: Layout) -> Parts:
-        grouping = SoftGrouping(layout, self._shares(features, layout))
-        return pool_of_pools(features, grouping, self.inner, self.outer, self.weighting)
-
-    def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return widest_dtype((self.inner, self.outer), dtype)
+    def grouping(self, features: Tensor, layout: Layout) -> Grouping:
+        return SoftGrouping(layout, self._shares(features, layout))
 
     def extra_repr(self) -> str:
-        return f"clusters={self.clusters}, weighting={self.weighting!r}"
+        return f"clusters={self.count}, weighting={self.weighting!r}"
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

@@ -39,6 +39,10 @@ class LogMeanExp(Pool):
     def weights_are_gradient(self) -> bool:
         return True
 
+    @property
+    def has_remainder(self) -> bool:
+        return True
+
     def _exponents(self, features: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """``|r| (s x - top)`` with ``s`` the sign of r, and ``top = max s x`` (pooled).
 

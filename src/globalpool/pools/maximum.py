@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from globalpool import kernels
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 
@@ -20,6 +21,10 @@ class Max(Pool):
     def weights_are_gradient(self) -> bool:
         return True
 
+    @property
+    def counts_measure(self) -> bool:
+        return False
+
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         features = features.detach()
         hits = layout.present(features == layout.spread(layout.max(features)), False)
@@ -28,7 +33,7 @@ class Max(Pool):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         """The maximum to the last bit, with the shares as its gradient."""
         top = layout.zero_if_empty(layout.max(features).to(layout.dtype))
-        if not (torch.is_grad_enabled() and features.requires_grad):
+        if not kernels.differentiating(features):
             return top.unsqueeze(1)
         weights = self.parts(features, layout).weights if parts is None else parts.weights
         reached = torch.where((weights[:, 0] > 0) & features.isfinite(), features, 0).to(layout.dtype)

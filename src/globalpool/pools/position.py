@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from globalpool.errors import PoolError
+from globalpool.pools.base import check_whole
 
 
 class PositionGrid(nn.Module):
@@ -54,8 +55,8 @@ class PositionSine(nn.Module):
 
     def __init__(self, axes: int, waves: int = 4, heads: int = 1, std: float = 0.0) -> None:
         super().__init__()
-        if axes < 1 or waves < 1:
-            raise PoolError("PositionSine", "at least one axis and one wave", f"axes={axes}, waves={waves}")
+        for name, number in (("axes", axes), ("waves", waves), ("heads", heads)):
+            check_whole("PositionSine", name, number)
         self.axes, self.waves = axes, waves
         self.weight = nn.Parameter(torch.randn(axes, 2 * waves, heads) * std)
 
@@ -64,8 +65,8 @@ class PositionSine(nn.Module):
             raise PoolError("PositionSine", f"positions with {self.axes} axes", f"{coordinates.shape[-1]}")
         frequency = torch.arange(1, self.waves + 1, dtype=coordinates.dtype, device=coordinates.device)
         phase = coordinates.unsqueeze(-1) * frequency * math.pi
-        waves = torch.cat([phase.cos(), phase.sin()], -1).flatten(-2)
-        return waves @ self.weight.flatten(0, 1).to(waves.dtype)
+        waves = torch.cat([phase.cos(), phase.sin()], -1).unsqueeze(-1)
+        return (waves * self.weight.to(waves.dtype)).sum((-3, -2))
 
     def extra_repr(self) -> str:
         return f"axes={self.axes}, waves={self.waves}"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
-from globalpool.pools.base import Parts, Pool
+from globalpool.pools.base import Parts, Pool, check_whole
 from globalpool.pools.grid import Grid
 
 
@@ -33,8 +33,9 @@ class Pyramid(Pool):
         empty: Literal["zero", "raise"] = "zero",
     ) -> None:
         super().__init__(dim=dim, empty=empty)
-        if not levels or axes < 1:
-            raise PoolError(self.name, "at least one level and one axis", f"levels={levels}, axes={axes}")
+        check_whole(self.name, "axes", axes)
+        if not isinstance(levels, Sequence) or not levels:
+            raise PoolError(self.name, "`levels` as a sequence of at least one", repr(levels), "As Pyramid((1, 2, 4)).")
         bins = [(level,) * axes if isinstance(level, int) else tuple(level) for level in levels]
         if any(len(level) != axes for level in bins):
             raise PoolError(self.name, f"levels as one number, or {axes} of them", str(tuple(levels)), "See `axes`.")

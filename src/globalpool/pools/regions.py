@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from globalpool.errors import PoolError
 from globalpool.layout import Layout, LayoutArguments
 from globalpool.pools.attention import randomize
-from globalpool.pools.base import Parts, Pool
+from globalpool.pools.base import Parts, Pool, check_whole
 from globalpool.pools.position import PositionGrid
 from globalpool.pools.scores import Content, content_module, position_shares
 
@@ -41,11 +41,10 @@ class LearnedRegions(Pool):
         empty: Literal["zero", "raise"] = "zero",
     ) -> None:
         super().__init__(dim=dim, empty=empty)
-        if regions < 1:
-            raise PoolError(self.name, "at least one region", str(regions))
+        check_whole(self.name, "regions", regions)
         if normalize not in ("area", "mass"):
             raise PoolError(self.name, '`normalize` to be "area" or "mass"', repr(normalize))
-        self.content = content_module(self.name, content, position, nn.Linear(channels, regions))
+        self.content = content_module(self.name, content, position, lambda: nn.Linear(channels, regions))
         self.position, self.normalize = position, normalize
         self.channels, self.regions = channels, regions
 
@@ -71,7 +70,7 @@ class LearnedRegions(Pool):
         return arranged.mean(self._masks(features, arranged))
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        masks = layout.weigh(self._masks(features, layout)).unsqueeze(2)
+        masks = layout.weigh_shares(self._masks(features, layout)).unsqueeze(2)
         if self.normalize == "mass":
             return Parts(layout.normalize(masks))
         return Parts(masks / layout.spread(layout.divisor(2)))

@@ -1,9 +1,11 @@
 """One score a position and head, from what stands there, from where it is, or from both."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
 
+from globalpool import kernels
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.position import PositionGrid, PositionSine
@@ -14,15 +16,17 @@ OWN_PLACES = (PositionGrid, PositionSine, RegionOfInterest)
 Content = nn.Module | Literal["linear"] | None
 
 
-def content_module(where: str, content: Content, position: nn.Module | None, linear: nn.Linear) -> nn.Module | None:
-    """The module ``content`` stands for; ``linear`` is what ``"linear"`` means to this pool."""
+def content_module(
+    where: str, content: Content, position: nn.Module | None, linear: Callable[[], nn.Linear]
+) -> nn.Module | None:
+    """The module ``content`` stands for; ``linear`` makes what ``"linear"`` means to this pool."""
     if content is None and position is None:
         raise PoolError(where, "`content`, `position` or both", "neither", "Without scores it is the pool Mean.")
-    if not isinstance(content, str):
-        return content
-    if content != "linear":
-        raise PoolError(where, '`content` to be "linear", a module or None', repr(content))
-    return linear
+    for name, module in (("content", content), ("position", position)):
+        if module is not None and not isinstance(module, nn.Module) and (name, module) != ("content", "linear"):
+            words = '"linear", a module or None' if name == "content" else "a module or None"
+            raise PoolError(where, f"`{name}` to be {words}", repr(module), "Wrap a function in an nn.Module.")
+    return linear() if isinstance(content, str) else content
 
 
 def zero_linear(channels: int, heads: int) -> nn.Linear:
@@ -48,20 +52,22 @@ def position_scores(
     there.
     """
     channels, heads = shape
-    scores: Tensor | None = None
-    if content is not None:
-        check_channels(where, channels, features)
-        scores = content(_in_dtype_of(content, layout.to_last(features))).to(layout.dtype)
-    if position is not None:
-        coordinates = layout.coordinates(where)
-        if not isinstance(position, OWN_PLACES):  # which keep the digits of the coordinates
-            coordinates = _in_dtype_of(position, coordinates)
-        place = position(coordinates).to(layout.dtype)
-        scores = place if scores is None else scores + place
-    assert scores is not None
-    if scores.shape[-1] != heads:
-        raise PoolError(where, f"scores (*, {heads}), one a head, region or cluster", f"{tuple(scores.shape)}")
-    return layout.from_last(scores) * layout.ones().squeeze(2)
+    scores = []
+    with kernels.full_precision(layout.device):  # a softmax sees what half scores round away, and infinities
+        if content is not None:
+            check_channels(where, channels, features)
+            scores.append(content(_in_dtype_of(content, layout.to_last(features))))
+        if position is not None:
+            coordinates = layout.coordinates(where)
+            if not isinstance(position, OWN_PLACES):  # which keep the digits of the coordinates
+                coordinates = _in_dtype_of(position, coordinates)
+            scores.append(position(coordinates))
+    for own in scores:
+        if own.shape[-1] != heads:
+            raise PoolError(where, f"scores (*, {heads}), one a head, region or cluster", f"{tuple(own.shape)}")
+    total = sum(own.to(layout.dtype) for own in scores)
+    assert isinstance(total, Tensor)
+    return layout.from_last(total) * layout.ones().squeeze(2)
 
 
 def position_shares(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
-from globalpool.pools.deviation import check_eps, mean_and_deviation
+from globalpool.pools.deviation import Spread, check_eps
 
 
 class Statistics(Pool):
@@ -33,8 +33,17 @@ class Statistics(Pool):
     def weights_are_gradient(self) -> bool:
         return True
 
+    @property
+    def has_remainder(self) -> bool:
+        return self.eps > 0
+
     def parts(self, features: Tensor, layout: Layout) -> Parts:
-        return mean_and_deviation(features, layout, layout.uniform(), self.eps)
+        return Spread(features, layout, layout.uniform(), self.eps).parts()
+
+    def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
+        if parts is not None and parts.value is not None:
+            return parts.value
+        return Spread(features, layout, layout.uniform(), self.eps).value()
 
     def extra_repr(self) -> str:
         return f"eps={self.eps:g}"

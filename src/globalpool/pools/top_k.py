@@ -6,9 +6,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from globalpool.errors import PoolError
 from globalpool.layout import Layout
-from globalpool.pools.base import Parts, Pool
+from globalpool.pools.base import Parts, Pool, check_whole
 
 
 class TopK(Pool):
@@ -16,7 +15,7 @@ class TopK(Pool):
 
     Weights ``(N, 1, C, *S)``: 1/k on the k largest; values equal to the k-th share equally what is left. Not affine;
     the weights are the gradient. A measure counts a position that many times: the largest values are taken until they
-    hold ``k``. Durand et al., WILDCAT (2017), section 3.2, its positive half.
+    hold ``k``. Durand et al., WILDCAT (2017), section 3.3, its positive half.
     """
 
     affine = False
@@ -25,8 +24,7 @@ class TopK(Pool):
         self, k: int = 3, *, dim: int | Sequence[int] | None = None, empty: Literal["zero", "raise"] = "zero"
     ) -> None:
         super().__init__(dim=dim, empty=empty)
-        if not isinstance(k, int) or k < 1:
-            raise PoolError(self.name, "`k` as a positive whole number of positions", str(k))
+        check_whole(self.name, "k", k)
         self.k = k
 
     @property
@@ -37,7 +35,7 @@ class TopK(Pool):
         features = features.detach()
         lowest = layout.spread(layout.threshold(features, self.k))
         one = layout.weigh(layout.ones()).squeeze(1)
-        above = torch.where(features > lowest, one, 0)
+        above = torch.where(features <= lowest, 0, one)  # NaN is above everything, so that it is seen
         level = torch.where(features == lowest, one, 0)
         # Rounding may leave less than nothing for the ties, or more than they hold.
         left = (self.k - layout.sum(above)).clamp(min=0).minimum(layout.sum(level))
