@@ -27,6 +27,10 @@ class EvidenceError(GlobalPoolError, ValueError):
     """Evidence that does not add up, or a question it cannot answer."""
 
 
+class AdoptionError(GlobalPoolError, ValueError):
+    """A model that cannot be taken apart into trunk, pool and tail, or whose parts would not give its logits."""
+
+
 class DataError(GlobalPoolError, ValueError):
     """A file that cannot be read as what it claims to be, or a folder that cannot be used."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._dynamo.eval_frame import _debug_get_cache_entry_list
 
 import globalpool as gp
@@ -94,6 +94,24 @@ def test_whole_graph_for_a_classifier() -> None:
     compiled = torch.compile(lambda x: model.evidence(x, "all"), fullgraph=True, dynamic=True, backend="aot_eager")
     with torch.no_grad():
         torch.testing.assert_close(compiled(x).maps, model.evidence(x, "all").maps, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("classes", ["all", "top2", 1])
+def test_whole_graph_for_a_gated_tail(classes: str | int) -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    tail = nn.Sequential(
+        nn.LayerNorm(6), nn.Linear(6, 8), nn.Hardswish(), nn.BatchNorm1d(8), nn.Dropout(0.1), nn.Linear(8, 40)
+    )
+    model = gp.PooledClassifier(nn.Identity(), gp.Mean(), tail).eval()
+    compiled = torch.compile(lambda x: model.evidence(x, classes), fullgraph=True, dynamic=True, backend="aot_eager")
+    with torch.no_grad():
+        for samples, height, width in SIZES[:4]:
+            x = torch.randn(samples, 6, height, width)
+            evidence, expected = compiled(x).check(), model.evidence(x, classes)
+            torch.testing.assert_close(evidence.maps, expected.maps, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(evidence.offset, expected.offset, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")

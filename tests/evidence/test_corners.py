@@ -1,5 +1,6 @@
 """Corners where evidence once explained another function, changed the model or gave up."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,8 +67,9 @@ def test_a_pool_with_dropout_and_batchnorm_is_explained_in_eval_mode_and_left_al
         assert torch.equal(first.logits, model(x))
 
 
-def test_batchnorm_with_large_statistics_adds_up_and_costs_no_matrix() -> None:
-    torch.manual_seed(0)
+@pytest.mark.parametrize("seed", range(10))
+def test_batchnorm_with_large_statistics_adds_up_and_costs_no_matrix(seed: int) -> None:
+    torch.manual_seed(seed)
     norm = nn.BatchNorm1d(64)
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -75,8 +77,13 @@ def test_batchnorm_with_large_statistics_adds_up_and_costs_no_matrix() -> None:
     norm.running_var.fill_(1e-4)
     classifier = gp.PooledClassifier(nn.Identity(), gp.Mean(), nn.Sequential(norm, nn.Linear(64, 10))).eval()
     x = 1e4 + 1e-2 * torch.randn(4, 64, 1, 1, generator=torch.Generator().manual_seed(0))
-    evidence = classifier.evidence(x, "all").check()
-    assert torch.equal(evidence.logits, classifier(x))
+    for classes in ("all", "top1"):
+        evidence = classifier.evidence(x, classes).check()
+        assert torch.equal(evidence.logits, classifier(x).gather(1, evidence.classes))
+    # ... and a bias forgotten in the offset is still seen, where it is not below the rounding of float32.
+    broken = replace(evidence, offset=evidence.offset + 100)
+    with pytest.raises(EvidenceError, match="a residual of at most"):
+        broken.check()
 
 
 def test_chains_of_norms_and_linears_compose_in_order() -> None:

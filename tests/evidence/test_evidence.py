@@ -269,11 +269,11 @@ def test_tails_of_batchnorm_dropout_and_several_linears_are_one_affine_map() -> 
     assert tail.training
 
 
-def test_a_tail_that_is_not_affine_is_refused_by_name() -> None:
+def test_a_tail_that_is_not_known_is_refused_by_name() -> None:
     x = torch.randn(2, 3, 4)
     for tail, name in (
-        (nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)), "ReLU"),
-        (nn.LayerNorm(3), "LayerNorm"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Softmax(1), nn.Linear(3, 2)), "Softmax"),
+        (nn.Bilinear(3, 3, 2), "Bilinear"),
     ):
         classifier = PooledClassifier(nn.Identity(), pools.Mean(), tail)
         assert not classifier.affine

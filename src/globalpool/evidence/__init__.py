@@ -4,13 +4,15 @@ from globalpool.evidence.account import account, check_width
 from globalpool.evidence.choose import Classes
 from globalpool.evidence.modes import evaluating
 from globalpool.evidence.record import Evidence, Kind, offset_share
-from globalpool.evidence.tails import AffineMap, affine_map, is_affine
+from globalpool.evidence.tails import AffineMap, AverageOf, UnitLength, affine_map, is_affine
 
 __all__ = [
     "AffineMap",
+    "AverageOf",
     "Classes",
     "Evidence",
     "Kind",
+    "UnitLength",
     "account",
     "affine_map",
     "check_width",

@@ -1,23 +1,30 @@
 """From pool, tail and features to logits and evidence, in one pass and without changing the modules."""
 
+from dataclasses import replace
 from typing import Unpack
 
+import torch
 from torch import Tensor, nn
 
 from globalpool import kernels
 from globalpool.errors import EvidenceError
 from globalpool.evidence.choose import Classes, choose
+from globalpool.evidence.held import Held
+from globalpool.evidence.hold import hold
 from globalpool.evidence.modes import evaluating
-from globalpool.evidence.record import TOLERANCES, Evidence
-from globalpool.evidence.tails import affine_map
-from globalpool.layout import LayoutArguments, product
+from globalpool.evidence.pieces import Picked
+from globalpool.evidence.record import TOLERANCES, Evidence, Kind
+from globalpool.evidence.tails import affine_map, is_chain
+from globalpool.layout import Dense, Layout, LayoutArguments, product
 from globalpool.pools import Pool
+from globalpool.pools.base import Parts
 
 
 def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: Unpack[LayoutArguments]) -> Evidence:
     """Evidence of ``tail(pool(x))`` in eval mode; the arguments of ``PooledHead.evidence``.
 
-    ``E[k, p] = sum over regions and channels of W[k, r, c] a[r, c, p] x[c, p]``; the offset is the tail's constant
+    ``E[k, p] = sum over regions and channels of W[k, r, c] a[r, c, p] x[c, p]``, ``W`` being the tail's matrix or, for
+    a tail with norms or activations, the linear map it applied to this sample. The offset is the tail's constant
     plus the tail of the pool's remainder, never a difference. The logits come from the modules themselves, so that
     the residual also tests what was read off them.
     """
@@ -25,6 +32,10 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
     with evaluating(pool, tail):
         parts = pool.parts(features, arranged)
         value = pool.value(features, arranged, parts).to(pool.value_dtype(x.dtype))
+        if not is_chain(tail):
+            first = next(tail.parameters(), None)
+            held = hold(tail, value.flatten(1) if first is None else value.flatten(1).to(first.dtype))
+            return _gated(pool, held, features, arranged, parts, value, classes)
         line = affine_map(tail)
         check_width(pool, value.flatten(1).shape[1], line.weight.shape[1])
         all_logits: Tensor = tail(value.flatten(1).to(line.weight.dtype))
@@ -43,7 +54,7 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
         maps = arranged.contract(features, parts.weights, shaped)
         if parts.remainder is not None:
             offset = offset + (rows * parts.remainder.flatten(1).to(dtype).unsqueeze(1)).sum(2)
-    return Evidence(
+    evidence = Evidence(
         maps=maps,
         classes=ids,
         logits=all_logits.gather(1, ids),
@@ -53,6 +64,66 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
         num_classes=line.weight.shape[0],
         tolerance=max(TOLERANCES[dtype] for dtype in (x.dtype, line.weight.dtype, all_logits.dtype)),
     )
+    if isinstance(line.weight, nn.Parameter):
+        return evidence
+    # Layers multiplied out hide large constants that cancel between channels: roundings are of the size of the terms.
+    terms = _sizes(rows.detach(), value.detach().flatten(1).to(dtype))
+    return replace(evidence, magnitude=torch.maximum(evidence.size(), terms))
+
+
+def _sizes(rows: Tensor, vectors: Tensor) -> Tensor:
+    """``sum over f of |rows (N or 1, K', F) vectors (N, F)|``, ``(N, K')``."""
+    if rows.shape[0] == 1:
+        return vectors.abs() @ rows[0].abs().T
+    return torch.einsum("nkf,nf->nk", rows.abs(), vectors.abs())
+
+
+def _gated(
+    pool: Pool, held: Held, features: Tensor, arranged: Layout, parts: Parts, value: Tensor, classes: Classes
+) -> Evidence:
+    """Evidence through a held tail: rows pulled back to the pooled vector, or positions pushed through the tail.
+
+    Both give the same numbers; few classes are cheaper pulled, many are cheaper pushed.
+    """
+    ids, shared = choose(classes, held.logits)
+    dtype = kernels.accumulation_dtype(held.logits.dtype)
+    with kernels.full_precision(features.device):
+        own = ids[:1] if shared and ids.shape[0] else ids
+        tops, constant = held.tops(Picked(own, torch.ones_like(own, dtype=dtype)))
+        offset = held.offset(None if parts.remainder is None else parts.remainder.flatten(1), tops, constant)
+        if isinstance(arranged, Dense) and _cheaper_pushed(held, tops, arranged, ids):
+            pushed = held.push(_weighted(features, arranged, parts, dtype), tops)
+            maps = arranged.from_last(pushed.unflatten(1, arranged.spatial))
+        else:
+            rows = held.pull(tops).flatten(2)
+            kept = product(arranged.kept_shape)
+            shaped = rows.reshape(*rows.shape[:2], value.shape[1], value.shape[2], kept)
+            maps = arranged.contract(features, parts.weights, shaped)
+    affine: Kind = "linear" if pool.affine else "weighted"
+    return Evidence(
+        maps=maps,
+        classes=ids,
+        logits=held.logits.gather(1, ids),
+        offset=offset.expand(ids.shape),
+        layout=arranged,
+        kind=affine if held.affine else "gated",
+        num_classes=held.logits.shape[1],
+        tolerance=max(TOLERANCES[dtype] for dtype in (features.dtype, held.logits.dtype)),
+    )
+
+
+def _cheaper_pushed(held: Held, tops: dict[int, Tensor], arranged: Dense, ids: Tensor) -> bool:
+    """Whether pushing every position costs less than pulling every class; with kept axes positions are never pushed."""
+    samples, classes = ids.shape
+    if arranged.kept_shape or not held.work(tops):
+        return False
+    return samples * product(arranged.spatial) < classes * (1 if held.affine else samples)
+
+
+def _weighted(features: Tensor, arranged: Dense, parts: Parts, dtype: torch.dtype) -> Tensor:
+    """What each position puts into the pooled vector, ``(N, P, R * C)``."""
+    x, a = features.to(dtype).flatten(2), parts.weights.to(dtype).flatten(3)
+    return (a * x.unsqueeze(1)).permute(0, 3, 1, 2).flatten(2)
 
 
 def check_width(pool: Pool, got: int, expected: int) -> None:

@@ -29,7 +29,8 @@ class Evidence:
     - ``view``: "raw", or what ``contrast`` and ``centered`` made of it; ``against (N,)`` the other class of a contrast;
     - ``num_classes``: K of the head;
     - ``tolerance``: the relative residual that rounding explains, by the weakest dtype of features, tail and logits;
-    - ``magnitude (N, K')``: for a contrast or centred view, the size of the raw numbers it was made of.
+    - ``magnitude (N, K')``: ``size()`` where it is not that of maps, offset and logit: of the raw numbers that a
+      contrast or centred view was made of, of the terms of a tail of several layers.
 
     Exact over the positions of the last feature map, in eval mode; it does not say what the trunk did before.
     """
@@ -58,7 +59,7 @@ class Evidence:
         """
         rtol = self.tolerance if rtol is None else rtol
         residual = self.residual()
-        allowed = rtol * self._magnitude().clamp(min=1)
+        allowed = rtol * self.size().clamp(min=1)
         if not bool(self.logits.isfinite().all()):
             hint = "NaN or Inf came with the features or grew in the tail."
             raise EvidenceError("Evidence.check", "finite logits", "NaN or Inf", hint)
@@ -100,7 +101,7 @@ class Evidence:
             maps=first.maps - second.maps,
             logits=first.logits - second.logits,
             offset=first.offset - second.offset,
-            magnitude=torch.maximum(first._magnitude(), second._magnitude()),
+            magnitude=torch.maximum(first.size(), second.size()),
             view="contrast",
             against=second.classes[:, 0],
         )
@@ -119,7 +120,7 @@ class Evidence:
             maps=self.maps - self.maps.mean(1, keepdim=True),
             logits=self.logits - self.logits.mean(1, keepdim=True),
             offset=self.offset - self.offset.mean(1, keepdim=True),
-            magnitude=torch.maximum(self._magnitude(), self._magnitude().mean(1, keepdim=True)),
+            magnitude=torch.maximum(self.size(), self.size().mean(1, keepdim=True)),
             view="centered",
         )
 
@@ -142,7 +143,8 @@ class Evidence:
         """Maps at another resolution with the same values, for display only: the sums change."""
         return spread(self.maps, self.layout, size, sizes, conserve=False)
 
-    def _magnitude(self) -> Tensor:
+    def size(self) -> Tensor:
+        """How large the numbers are that were added up, ``(N, K')``, which roundings are relative to; detached."""
         if self.magnitude is not None:
             return self.magnitude
         given = self.layout.sum_samples(self.maps.detach().abs())
