@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from globalpool import models as models
     from globalpool import pools as pools
     from globalpool import report as report
+    from globalpool import surgery as surgery
     from globalpool.classifier import InputSpec as InputSpec
     from globalpool.classifier import PooledClassifier as PooledClassifier
     from globalpool.errors import GlobalPoolError as GlobalPoolError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from globalpool.pools import *  # noqa: F403 (every pool, from the one list of their names)
     from globalpool.pools.contract import check_pool as check_pool
     from globalpool.report.explain import explain as explain
+    from globalpool.surgery import adopt as adopt
+    from globalpool.surgery import cost as cost
+    from globalpool.surgery import fit_head as fit_head
+    from globalpool.surgery import replace_head as replace_head
 
 __version__ = "0.1.0"
 
@@ -38,8 +43,9 @@ _HOMES = {
     "head": ("PooledHead",),
     "pools.contract": ("check_pool",),
     "report.explain": ("explain",),
+    "surgery": ("adopt", "cost", "fit_head", "replace_head"),
 }
-_ROOMS = ("blocks", "data", "errors", "models", "pools", "report")
+_ROOMS = ("blocks", "data", "errors", "models", "pools", "report", "surgery")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 

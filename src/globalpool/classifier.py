@@ -1,12 +1,16 @@
 """A whole network whose logits are maps: trunk, pool, tail."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Self, Unpack
 
 from torch import Tensor, nn
 
+from globalpool.errors import PoolError
 from globalpool.evidence import Classes, Evidence, account, evaluating, is_affine
+from globalpool.exchange import PoolChange, Size, exchange, factors, mixed
+from globalpool.exchange.resolution import check_size
 from globalpool.layout import LayoutArguments
 from globalpool.pools import Pool
 from globalpool.pools.base import check_pool_type
@@ -29,8 +33,12 @@ class PooledClassifier(nn.Module):
 
     ``trunk``: input to features ``(N, C, *S)``; ``tail``: pooled vectors to logits. ``labels``: one name a class;
     ``input_spec``: how pictures are prepared. The layout arguments describe the FEATURE map (a mask has its
-    resolution) and go to the pool.
+    resolution) and go to the pool. ``change``: what ``with_pool`` kept, None for others; ``resolution``: the lengths
+    of the feature map that the tail's weights are meant for, where somebody said so.
     """
+
+    change: PoolChange | None = None
+    resolution: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -73,3 +81,61 @@ class PooledClassifier(nn.Module):
         with evaluating(self.trunk):
             features = self.features(x)
         return account(self.pool, self.tail, features, classes, **layout)
+
+    def feature_size(self, x: Tensor) -> tuple[int, ...]:
+        """The lengths of the feature map's spatial axes for the input ``x``; of ragged rows their number."""
+        with evaluating(self.trunk):
+            shape = self.features(x).shape
+        return tuple(shape[2:]) if len(shape) > 2 else (shape[0],)
+
+    def with_pool(self, pool: Pool, *, size: Size | None = None) -> Self:
+        """The same classifier with another pool, with the same logits where the maths allows it.
+
+        Trunk and, where the widths fit and no weight changes, tail are this classifier's own; otherwise the first
+        linear layer of the tail is a copy that reads the old regions off the new ones (a tail that begins with
+        something else gets a small matrix over regions in front). ``result.change`` says whether the logits are
+        preserved, exactly: for every input where the new pool holds the old one (Mean as attention with zero scores,
+        as learned regions by area, as exact bins; any pool within a Concat, whose other columns start at zero); at
+        feature maps of ``size``, their lengths and not the picture's, between pools that count positions differently
+        (Mean, Sum, ScaledSum). Where they are not, the tail starts from the old weights and is to be fitted again.
+        Raises PoolError where ``size`` is needed and missing, and for another ``dim``.
+        """
+        check_pool_type("with_pool", pool)
+        tail, change = exchange(self.pool, pool, self.tail, size)
+        first = next(self.tail.parameters(), None)
+        pool.train(self.pool.training)
+        twin = self._with(pool if first is None else pool.to(first.device), tail)
+        twin.change = change
+        return twin
+
+    def at_resolution(self, size: Size, *, trained_at: Size | None = None) -> Self:
+        """The same classifier for feature maps of lengths ``size`` where its weights were trained at ``trained_at``.
+
+        The weights that read a ``count^-gamma`` sum are multiplied by ``(N_trained / N)^(1 - gamma)``, N counting
+        positions of the FEATURE map (224 and 250 pixels at stride 32 are 49 and 64 positions); biases are untouched.
+        Mean and all pools that do not grow with the map stay as they are, and share the tail. Right for targets that
+        do not grow with the picture, wrong for counts. ``trained_at``: by default ``resolution``, which the result
+        carries on. Counts are those of whole maps: of padded batches give each size its own classifier.
+        """
+        where = "at_resolution"
+        after = check_size(where, "size", size)
+        before = self.resolution if trained_at is None else check_size(where, "trained_at", trained_at)
+        if before is None:
+            hint = "The feature map's lengths in training; classifier.feature_size(x) tells them for an input x."
+            raise PoolError(where, "`trained_at`, as in (7, 7)", "None, and a classifier without `resolution`", hint)
+        if len(before) != len(after):
+            raise PoolError(where, f"as many axes as in training, {before}", f"{after}")
+        scale = factors(where, self.pool, before, after)
+        rows = tuple(tuple(own * (r == s) for s in range(len(scale))) for r, own in enumerate(scale))
+        twin = self._with(self.pool, mixed(where, self.tail, rows))
+        twin.resolution = after
+        return twin
+
+    def _with(self, pool: Pool, tail: nn.Module) -> Self:
+        """A twin that shares everything but these two."""
+        twin = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):  # of modules, parameters, hooks: the twin's own
+                vars(twin)[name] = value.copy()
+        twin.pool, twin.tail = pool, tail
+        return twin
