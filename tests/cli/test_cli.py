@@ -10,12 +10,7 @@ import pytest
 from globalpool import pools
 from globalpool.cli.main import main
 from globalpool.data import photographs
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = main(list(arguments))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+from tests.cli.folders import run
 
 
 def test_explain_prints_the_table_and_writes_the_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -50,7 +45,8 @@ def test_named_classes_and_native_size(capsys: pytest.CaptureFixture[str], tmp_p
     [
         (
             ["--model", "efficientnet_lite"],
-            "--model: expected one of efficientnet_lite0; got efficientnet_lite. Did you",
+            "model: expected one of `globalpool models`, timm, torchvision, or a file; got efficientnet_lite. "
+            "Did you mean 'efficientnet_lite0'?",
         ),
         (["--classes", "expresso"], "got 'expresso'. Did you mean 'espresso'?"),
         (["--classes", "top0"], 'expected `classes` to be "all", "top1" to "top1000"'),
@@ -76,7 +72,7 @@ def test_sizes_and_folders_that_cannot_be_end_with_a_sentence(
     for size in ("0", "-5"):
         code, _, error = run(capsys, "explain", "--size", size, "--out", str(tmp_path / "out"))
         assert code == 2
-        assert "expected `size` as a positive number of pixels" in error
+        assert "--size: expected a positive number of pixels" in error
     (tmp_path / "file").write_text("")
     code, _, error = run(capsys, "explain", "--out", str(tmp_path / "file" / "out"))
     assert code == 2

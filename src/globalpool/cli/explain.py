@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from globalpool.cli.names import classes_named, model_named
+from globalpool.cli.names import classes_named
+from globalpool.cli.networks import classifier_of, input_size, network_named
 from globalpool.cli.options import ExplainOptions
 from globalpool.data import photographs
 from globalpool.report import Explanation, explain
@@ -11,14 +12,16 @@ from globalpool.report import Explanation, explain
 
 def run(pictures: list[str], options: ExplainOptions) -> int:
     """Explain the pictures and print the table; 1 when none could be read."""
-    classifier = model_named(options.model)
-    trained = None if classifier.input_spec is None else classifier.input_spec.size
-    size = trained if options.size is None else None if options.size == "native" else options.size
+    network = network_named(options.model, options.weights, options.architecture)
+    given = None if options.size == "native" else options.size
+    classifier = classifier_of(network, input_size(network, given))
+    size = None if options.size == "native" else input_size(network, given)
+    print(*(f"note: {note}\n" for note in network.notes), sep="", end="")
     explanation = explain(
         classifier,
         pictures or photographs(),
         options.out,
-        classes=classes_named(options.classes, classifier.labels),
+        classes=None if options.classes is None else classes_named(options.classes, classifier.labels),
         size=size,
         overwrite=options.overwrite,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from globalpool import __version__
-from globalpool.cli.options import ExplainOptions
+from globalpool.cli.options import AdoptOptions, CostOptions, ExplainOptions, SlimOptions
 from globalpool.errors import GlobalPoolError
 
 
@@ -27,6 +27,17 @@ def build_parser() -> ArgumentParser:
     explain.add_class_arguments(ExplainOptions, as_group=False, skip={"overwrite"})
     explain.add_argument("--overwrite", action="store_true", help="replace an earlier explanation in that folder")
     commands.add_subcommand("explain", explain, help="pictures in, a folder with evidence out")
+    adopt = _of_a_model("Take a network apart into trunk, pool and tail, and prove that they are the network.")
+    adopt.add_class_arguments(AdoptOptions, as_group=False, skip={"model"})
+    commands.add_subcommand("adopt", adopt, help="trunk, pool and tail of a network")
+    cost = _of_a_model("Count and time one pass of a network, by trunk, pool and tail.")
+    cost.add_class_arguments(CostOptions, as_group=False, skip={"model"})
+    commands.add_subcommand("cost", cost, help="parameters, multiply-adds, memory and time")
+    slim = _of_a_model("Put a pool and one linear layer in place of a network's head, fitted to your pictures.")
+    slim.add_argument("--config", action="config", help="file with these options (YAML)")
+    slim.add_class_arguments(SlimOptions, as_group=False, skip={"model", "overwrite"})
+    slim.add_argument("--overwrite", action="store_true", help="replace an earlier file of that name")
+    commands.add_subcommand("slim", slim, help="a light head, fitted to a folder of pictures")
     commands.add_subcommand(
         "models", ArgumentParser(description="List the networks that have a name."), help="list networks"
     )
@@ -36,8 +47,20 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
+def _of_a_model(description: str) -> ArgumentParser:
+    parser = ArgumentParser(description=description)
+    parser.add_argument(
+        "model",
+        type=str,
+        metavar="MODEL",
+        help="a name of `globalpool models`; a name of timm or torchvision (timm:resnet18, torchvision:vgg16, or "
+        "plain); a .safetensors file",
+    )
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when done, 1 when nothing could be read, 2 when the request cannot be met."""
+    """Run one command; 0 when done, 1 when nothing could be read or taken apart, 2 when the request cannot be met."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name must not end the work
@@ -46,13 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed.get(command) or {}
     options.pop("config", None)
     try:
-        if command == "explain":
-            from globalpool.cli.explain import run
-
-            return run(options.pop("pictures") or [], ExplainOptions(**options))
-        from globalpool.cli import listing
-
-        return listing.print_models() if command == "models" else listing.print_pools()
+        return _run(command, options)
     except GlobalPoolError as error:
         print(f"globalpool {command}: {error}", file=sys.stderr)
         return 2
@@ -60,5 +77,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"globalpool {command}: {error}. Check the output folder and the disk.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"globalpool {command}: stopped; what was finished is in the output folder.", file=sys.stderr)
+        what = "what was finished is in the output folder" if command == "explain" else "nothing was written"
+        print(f"globalpool {command}: stopped; {what}.", file=sys.stderr)
         return 130
+
+
+def _run(command: str, options: dict[str, Any]) -> int:
+    if command == "explain":
+        from globalpool.cli import explain
+
+        return explain.run(options.pop("pictures") or [], ExplainOptions(**options))
+    if command == "adopt":
+        from globalpool.cli import adopt
+
+        return adopt.run(AdoptOptions(**options))
+    if command == "cost":
+        from globalpool.cli import cost
+
+        return cost.run(CostOptions(**options))
+    if command == "slim":
+        from globalpool.cli import slim
+
+        return slim.run(SlimOptions(**options))
+    from globalpool.cli import listing
+
+    return listing.print_models() if command == "models" else listing.print_pools()

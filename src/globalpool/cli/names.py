@@ -1,5 +1,7 @@
 """Names of models, pools and classes, turned into objects."""
 
+import ast
+import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 
@@ -19,11 +21,27 @@ def pool_names() -> dict[str, type[pools.Pool]]:
     return {pool.__name__.lower(): pool for pool in pools.ALL}
 
 
-def model_named(name: str) -> PooledClassifier:
-    """The classifier of that name, in eval mode."""
-    if name not in MODELS:
-        raise GlobalPoolError("--model", f"one of {', '.join(MODELS)}", name, _guess(name, list(MODELS)))
-    return MODELS[name]()
+def pool_named(text: str, channels: int) -> pools.Pool:
+    """The pool written as ``mean``, ``grid(2, 2)`` or ``gem(p=4.0)``; ``channels`` goes to those that ask for it."""
+    name, bracket, inside = (part.strip() for part in text.partition("("))
+    known = pool_names()
+    if name.lower() not in known:
+        raise GlobalPoolError("--pool", "a name of `globalpool pools`", repr(name), guess(name.lower(), list(known)))
+    pool, hint = known[name.lower()], "As in mean, grid(2, 2) or gem(p=4.0)."
+    try:
+        call = ast.parse(f"f({inside}" if bracket else "f()", mode="eval").body
+        if not isinstance(call, ast.Call):
+            raise ValueError("more than one call")
+        positional = [ast.literal_eval(entry) for entry in call.args]
+        named = {str(entry.arg): ast.literal_eval(entry.value) for entry in call.keywords}
+    except (ValueError, SyntaxError) as error:
+        raise GlobalPoolError("--pool", "a pool with plain numbers or words as settings", repr(text), hint) from error
+    if "channels" in inspect.signature(pool).parameters and "channels" not in named:
+        named["channels"] = channels
+    try:
+        return pool(*positional, **named)
+    except TypeError as error:
+        raise GlobalPoolError("--pool", f"settings {pool.__name__} takes", f"{text!r}: {error}", hint) from error
 
 
 def classes_named(text: str, labels: tuple[str, ...] | None) -> str | Tensor:
@@ -43,11 +61,12 @@ def classes_named(text: str, labels: tuple[str, ...] | None) -> str | Tensor:
             ids.append(int(same[0]))
         else:
             raise GlobalPoolError(
-                "--classes", "top1, top3, ..., class ids or class names", repr(entry), _guess(entry, list(labels or ()))
+                "--classes", "top1, top3, ..., class ids or class names", repr(entry), guess(entry, list(labels or ()))
             )
     return torch.tensor(list(dict.fromkeys(ids)))
 
 
-def _guess(name: str, known: list[str]) -> str:
+def guess(name: str, known: list[str]) -> str:
+    """A question with the known name that is closest, or nothing."""
     close = get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]!r}?" if close else ""

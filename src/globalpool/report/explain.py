@@ -14,8 +14,8 @@ from torch import Tensor
 
 from globalpool.classifier import PooledClassifier
 from globalpool.data import Picture, find_pictures, prepare, read_picture
-from globalpool.errors import DataError, EvidenceError
-from globalpool.evidence import Classes, Evidence, affine_map
+from globalpool.errors import AdoptionError, DataError, EvidenceError
+from globalpool.evidence import Classes, Evidence, evaluating
 from globalpool.evidence.choose import choose
 from globalpool.extras import need
 from globalpool.report.figure import draw_evidence, save_figure
@@ -105,7 +105,7 @@ def _check_request(classifier: PooledClassifier, classes: Classes | Sequence[int
         raise DataError("explain", "a classifier that says how RGB pictures are prepared", f"input_spec={spec}", hint)
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise DataError("explain", "`size` as a positive number of pixels, or None for native size", repr(size))
-    count = affine_map(classifier.tail).weight.shape[0]
+    count = _outputs(classifier, spec.size if size is None else size)
     if count < 2:
         hint = "Evidence is drawn against the mean of the classes; for one logit use classifier.evidence(x, 0)."
         raise DataError("explain", "a classifier with at least 2 classes", f"{count}", hint)
@@ -123,6 +123,14 @@ def _check_request(classifier: PooledClassifier, classes: Classes | Sequence[int
     return classes
 
 
+def _outputs(classifier: PooledClassifier, size: int) -> int:
+    """How many logits the classifier gives."""
+    first = next(classifier.parameters(), torch.zeros(()))
+    x = torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype)
+    with evaluating(classifier), torch.inference_mode():
+        return int(classifier(x).shape[1])
+
+
 def _evidence(classifier: PooledClassifier, picture: Picture, size: int | None) -> Evidence:
     """Raw evidence of one picture for all classes, checked; DataError where the network cannot take the picture."""
     assert classifier.input_spec is not None
@@ -131,7 +139,7 @@ def _evidence(classifier: PooledClassifier, picture: Picture, size: int | None) 
     try:
         with torch.inference_mode():
             evidence = classifier.evidence(x.to(first.device, first.dtype), "all").detach()
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, AdoptionError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise DataError(str(picture.path), f"an input the network can take, {tuple(x.shape)}", reason) from error
     if not bool(evidence.logits.isfinite().all()):
