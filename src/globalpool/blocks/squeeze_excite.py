@@ -9,6 +9,7 @@ from globalpool.errors import PoolError
 from globalpool.layout import Layout, LayoutArguments
 from globalpool.pools import Mean, Pool
 from globalpool.pools.base import check_pool_type
+from globalpool.pools.scores import check_channels
 
 
 class SqueezeExcite(nn.Module):
@@ -79,9 +80,7 @@ class SqueezeExcite(nn.Module):
 
     def _arrange(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> tuple[Tensor, Layout]:
         features, arranged = self.squeeze.arrange(x, **layout)
-        if features.shape[1] != self.channels:
-            hint = "Build it with the channels of the features; channels last needs channel_dim=-1."
-            raise PoolError("SqueezeExcite", f"{self.channels} channels", f"{features.shape[1]}", hint)
+        check_channels("SqueezeExcite", self.channels, features)
         return features, arranged
 
     def _gates(self, features: Tensor, arranged: Layout) -> Tensor:
