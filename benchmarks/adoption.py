@@ -1,4 +1,4 @@
-"""Which classifiers ``gp.adopt`` takes: the smallest variant of every timm module file, torchvision's below 150 M.
+"""Which classifiers ``gp.adopt`` takes: the smallest of every timm module file, torchvision's below 150 M parameters.
 
     python benchmarks/adoption.py [--minutes 300] [--only NAME ...]      every model in a process of its own
     python benchmarks/adoption.py --one timm:resnet18                    one model, as a line of JSON
@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import timm
@@ -22,14 +24,14 @@ import torchvision
 from timm.models import _registry as registry
 from torch import Tensor, nn
 
-from globalpool.evidence import Evidence
 from globalpool.surgery import adopt
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "adoption.md"
 LINES = RESULT.with_suffix(".jsonl")
 LARGEST = 150e6
-SMALL = 128
+SMALL = (128, 140)  # the second for patches of 14 pixels
+VIDEOS = [(8, 64, 64), (16, 112, 112), (16, 224, 224)]  # frames, height, width
 
 
 def smallest_of_each_file() -> list[str]:
@@ -46,47 +48,43 @@ def smallest_of_each_file() -> list[str]:
     return [f"timm:{file}:{name}:{count}" for file, (count, name) in sorted(files.items(), key=lambda item: item[1])]
 
 
-def torchvision_classifiers() -> list[str]:
-    """Torchvision's classification models below 150 million parameters, fewest parameters first."""
-    names = torchvision.models.list_models(module=torchvision.models)
+def torchvision_classifiers(source: str, module: ModuleType) -> list[str]:
+    """Torchvision's classifiers of pictures or videos below 150 million parameters, fewest parameters first."""
+    names = torchvision.models.list_models(module=module)
     weights = {name: torchvision.models.get_model_weights(name) for name in names}
     counts = {name: next(iter(entries)).meta["num_params"] for name, entries in weights.items()}
     found = [(count, name) for name, count in counts.items() if count < LARGEST]
-    return [f"torchvision:{name}:{name}:{count}" for count, name in sorted(found)]
+    return [f"{source}:{name}:{name}:{count}" for count, name in sorted(found)]
 
 
 def build(key: str) -> tuple[nn.Module, Tensor]:
-    """The model in eval mode and two random pictures of a size it takes."""
+    """The model in eval mode and two random pictures, or videos, of a size it takes."""
+    shapes: Sequence[tuple[int, ...]]
     source, _, name, _ = key.split(":")
     torch.manual_seed(0)
-    sides: list[int] = []
     if source == "timm":
         model = timm.create_model(name).eval()
         config: Any = model.pretrained_cfg
         channels, full, _ = config["input_size"]
-        sides = [full] if config.get("fixed_input_size") else [min(SMALL, full), full]
+        sides = [full] if config.get("fixed_input_size") else sorted({min(side, full) for side in SMALL} | {full})
+        shapes = [(side, side) for side in sides]
     else:
         settings = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
-        model, channels, sides = torchvision.models.get_model(name, **settings).eval(), 3, [SMALL, 224, 299]
+        model, channels = torchvision.models.get_model(name, **settings).eval(), 3
+        shapes = VIDEOS if source == "video" else [(side, side) for side in (SMALL[0], 224, 299)]
     with torch.no_grad():
         for parameter in model.parameters():  # torchvision's transformers start with a head of zeros
             if parameter.ndim > 1 and not parameter.any():
                 parameter.normal_(std=0.02)
-    for side in sides:
-        x = torch.randn(2, channels, side, side)
+    for shape in shapes:
+        x = torch.randn(2, channels, *shape)
         try:
             with torch.no_grad():
                 model(x)
         except Exception:
             continue
         return model, x
-    raise RuntimeError(f"{name} takes none of the sizes {sides}.")
-
-
-def added(evidence: Evidence) -> Tensor:
-    """The size of what was added up, ``(N, K')``."""
-    given: Tensor = evidence.layout.sum_samples(evidence.maps.abs())
-    return given + evidence.offset.abs()
+    raise RuntimeError(f"{name} takes none of the sizes {shapes}.")
 
 
 def examine(key: str) -> dict[str, Any]:
@@ -99,7 +97,7 @@ def examine(key: str) -> dict[str, Any]:
     row: dict[str, Any] = {"key": key, "source": source, "file": file, "model": name, "parameters": int(parameters)}
     try:
         model, x = build(key)
-        row["input"] = x.shape[-1]
+        row["input"] = "x".join(map(str, x.shape[2:]))
         classifier = adopt(model, x)
     except Exception as error:
         return {**row, "adopted": False, "reason": f"{type(error).__name__}: {error}"[:400]}
@@ -119,9 +117,9 @@ def examine(key: str) -> dict[str, Any]:
         "kind": evidence.kind,
         "positions": "x".join(map(str, evidence.maps.shape[2:])),
         "difference": float(((got - expected).abs() / scale).max()),
-        "residual": float((evidence.residual() / added(evidence).clamp(min=1)).max()),
+        "residual": float((evidence.residual() / evidence.size().clamp(min=1)).max()),
         "brute": float((one.maps[0].flatten(1).double() - maps).abs().max()) / max(size, 1e-30),
-        "brute_offset": float((one.offset[0].double() - offset).abs().max() / added(one).max().clamp(min=1)),
+        "brute_offset": float((one.offset[0].double() - offset).abs().max() / one.size().max().clamp(min=1)),
         "offset_share": float(evidence.offset_share().nanmedian()),
         "sizes": len(classifier.proof.inputs) if classifier.proof else 0,
         "also": len(classifier.also),
@@ -135,9 +133,13 @@ def table(rows: list[dict[str, Any]], source: str) -> list[str]:
     good = [row for row in rows if row["adopted"]]
     numbers = ("difference", "residual", "brute", "brute_offset")
     exact = [row for row in good if all(row[number] <= 1e-5 for number in numbers)]
-    word = "module files" if source == "timm" else "classification models below 150 M parameters"
+    word = {
+        "timm": "module files",
+        "torchvision": "classification models below 150 M parameters",
+        "video": "video models",
+    }
     lines = [
-        f"## {source}: {len(good)} of the {len(rows)} {word} run so far",
+        f"## {source}: {len(good)} of the {len(rows)} {word[source]} run",
         "",
         f"{len(exact)} of them with logit difference, residual and both comparisons with brute force at most 1e-5.",
         "",
@@ -167,18 +169,20 @@ def report(rows: list[dict[str, Any]]) -> str:
         f"Random weights, float32, one thread, torch {torch.__version__}, timm {timm.__version__}, torchvision "
         f"{torchvision.__version__}. Kinds: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}. "
         "Logit difference: largest, relative to the largest logit of its sample. Residual: relative to what was added "
-        "up. Brute force: every position of one picture sent alone through the held graph in float64, relative to the "
-        "largest sum of absolute evidence. Offset's share: of each logit's variation between four random inputs, "
-        "median over classes. Sizes proven counts inputs (two batch sizes, and a second picture size where taken).",
+        "up, the terms where they cancel between channels. Brute force: every position of one picture sent alone "
+        "through the held graph in float64, relative to the largest sum of absolute evidence. Offset's share: of each "
+        "logit's variation between four random inputs, median over classes. Sizes proven counts inputs (two batch sizes, and a second picture size where taken).",
         "",
         *table(rows, "timm"),
         *table(rows, "torchvision"),
+        *table(rows, "video"),
     ]
     return "\n".join(lines)
 
 
 def main(minutes: float, only: list[str]) -> None:
-    keys = smallest_of_each_file() + torchvision_classifiers()
+    keys = smallest_of_each_file() + torchvision_classifiers("torchvision", torchvision.models)
+    keys += torchvision_classifiers("video", torchvision.models.video)
     done = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
     rows = {row["key"]: row for row in done if row["key"] in keys and row["model"] not in only}
     end = time.monotonic() + 60 * minutes

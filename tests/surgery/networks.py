@@ -171,7 +171,7 @@ def networks() -> dict[str, tuple[Callable[[], nn.Module], str, str]]:
         "mean and maximum side by side": (
             lambda: Network(lambda m, x: m.fc(torch.cat([mean(x), x.amax((2, 3))], 1)), fc=linear(2 * WIDTH)),
             "weighted",
-            "Joined",
+            "Concat",
         ),
         "mean and maximum averaged": (
             lambda: Network(
@@ -181,7 +181,7 @@ def networks() -> dict[str, tuple[Callable[[], nn.Module], str, str]]:
                 fc=linear(),
             ),
             "weighted",
-            "Joined",
+            "Concat",
         ),
         "sum": (lambda: Network(lambda m, x: m.fc(x.sum((-1, -2))), fc=linear()), "linear", "Sum"),
         "regions, flat": (
@@ -246,18 +246,48 @@ def traps() -> dict[str, tuple[Callable[[], nn.Module], str]]:
             super().__init__()
             self.scale = nn.Parameter(torch.rand(6, 6) + 0.5)
 
-        def forward(self, x: Tensor) -> Tensor:
-            return (x * self.scale).mean((2, 3))
+        def forward(self, x: Tensor, start: int = 0) -> Tensor:
+            return (x * self.scale)[:, :, :, start:].mean((2, 3))
 
     return {
         "relu between class maps and pool": (
             lambda: Network(lambda m, x: m.maps(x).relu().mean((2, 3)), maps=nn.Conv2d(WIDTH, CLASSES, 1)),
-            "linear",
+            "gated",
         ),
-        "pool over a subset": (lambda: Network(lambda m, x: m.fc(x[:, :, 1:, :4].mean((2, 3))), fc=linear()), "linear"),
+        "relu between class maps and pool, as in SqueezeNet": (
+            lambda: Network(
+                lambda m, x: m.last(x),
+                last=nn.Sequential(
+                    nn.Dropout(0.5),
+                    nn.Conv2d(WIDTH, CLASSES, 1),
+                    nn.ReLU(inplace=True),
+                    nn.AdaptiveAvgPool2d((1, 1)),
+                    nn.Flatten(),
+                ),
+            ),
+            "gated",
+        ),
+        "pool over a subset": (
+            lambda: Network(lambda m, x: m.fc(x[:, :, 1:, :4].mean((2, 3))), fc=linear()),
+            "weighted",
+        ),
+        "adaptive pool over a subset": (
+            lambda: Network(lambda m, x: m.fc(functional.adaptive_avg_pool2d(x[..., 1:-2], 1).flatten(1)), fc=linear()),
+            "weighted",
+        ),
         "scale of each position": (
             lambda: Network(lambda m, x: m.fc(m.scaled(x)), scaled=Scaled(), fc=linear()),
-            "linear",
+            "weighted",
+        ),
+        "scale of each position, then a subset": (
+            lambda: Network(lambda m, x: m.fc(m.scaled(x, -4)), scaled=Scaled(), fc=linear()),
+            "weighted",
+        ),
+        "scale of a subset": (
+            lambda: Network(
+                lambda m, x: m.fc((x[:, :, 1:5] * m.scaled.scale[1:5]).sum((2, 3))), scaled=Scaled(), fc=linear()
+            ),
+            "weighted",
         ),
         "activation after the pool": (lambda: Network(lambda m, x: m.fc(x.mean((2, 3)).tanh()), fc=linear()), "gated"),
         "activation after the logits": (

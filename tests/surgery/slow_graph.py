@@ -38,7 +38,7 @@ def shares(pool: gp.Pool, features: Tensor) -> Tensor:
         bins = adaptive[len(spatial) - 1](single, pool.bins if len(spatial) > 1 else pool.bins[0])
         return torch.as_tensor(bins).flatten(1).T.unsqueeze(1)
     joined: Any = pool
-    wide = [shares(part, features).expand(-1, features.shape[1], -1) for part in joined.parts_]
+    wide = [shares(part, features).expand(-1, features.shape[1], -1) for part in joined.pools]
     return torch.cat(wide)
 
 
@@ -152,6 +152,11 @@ def _one(node: Any, value: dict[Node, Any], part: Any, constants: bool) -> Any:
         weight, bias = (value[a] if isinstance(a, Node) else None for a in (*node.args[2:4], None, None)[:2])
         out = out if weight is None else out * weight
         return out + bias if constants and bias is not None else out
+    if name == "rms_norm":
+        dims = tuple(range(-len(node.args[1]), 0))
+        eps = node.args[3] if len(node.args) > 3 and node.args[3] is not None else torch.finfo(torch.float64).eps
+        out = part[first] / (value[first].square().mean(dims, keepdim=True) + eps).sqrt()
+        return out * value[node.args[2]] if len(node.args) > 2 and node.args[2] is not None else out
     if name in ("mul", "div"):
         other = node.args[1] if first in part else first
         if first in part and node.args[1] in part:

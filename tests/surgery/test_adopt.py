@@ -71,23 +71,68 @@ def test_traps_give_complete_evidence_of_the_right_kind(name: str) -> None:
     model = build(make)
     classifier = adopt(model, pictures(2))
     evidence = check(classifier, model, pictures())
-    assert evidence.kind == kind
-    if kind == "linear":  # of features that come after what the trap is made of
-        check_counterfactual(classifier, pictures(), evidence)
+    assert evidence.kind == kind != "linear"
+    assert not classifier.affine
+    assert evidence.maps.shape[2:] == (6, 6)  # of the whole picture, also where the pool leaves some of it out
 
 
-def test_what_a_trap_is_made_of_belongs_to_the_trunk() -> None:
+def test_features_are_those_of_the_whole_picture() -> None:
     x = pictures()
     expectations: list[tuple[str, Any]] = [
         ("relu between class maps and pool", lambda m, f: m.maps(f).relu()),
-        ("pool over a subset", lambda m, f: f[:, :, 1:, :4]),
-        ("scale of each position", lambda m, f: f * m.scaled.scale),
+        ("pool over a subset", lambda m, f: f),
+        ("scale of each position", lambda m, f: f),
         ("weights from the features", lambda m, f: f),
     ]
     for name, expected in expectations:
         model: Any = build(TRAPS[name][0])
         with torch.no_grad():
             assert_close(adopt(model, pictures(2)).features(x), expected(model, model.trunk(x)))
+
+
+def test_what_a_pool_leaves_out_gives_nothing_and_a_factor_is_a_weight() -> None:
+    x = pictures()
+    left = torch.zeros(6, 6, dtype=torch.bool)
+    left[1:, :4] = True
+    with torch.no_grad():
+        maps = adopt(build(TRAPS["pool over a subset"][0]), pictures(2)).evidence(x, "all").maps
+        assert (maps[:, :, ~left] == 0).all()
+        assert (maps[:, :, left] != 0).all()
+        model: Any = build(TRAPS["scale of each position, then a subset"][0])
+        maps, features = adopt(model, pictures(2)).evidence(x, "all").maps, model.trunk(x)
+        expected = torch.einsum("kc,nchw->nkhw", model.fc.weight, features) * model.scaled.scale / 24
+        expected[..., :2] = 0
+        assert_close(maps, expected, rtol=0, atol=1e-13)
+
+
+def test_a_classifier_of_ours_is_taken_as_it_is() -> None:
+    torch.manual_seed(0)
+    own = gp.PooledClassifier(nn.Conv2d(3, 8, 3), gp.GeM(3.0), nn.Linear(8, 4), labels=("a", "b", "c", "d")).double()
+    own.train()
+    adopted = adopt(own, pictures(2).abs())
+    assert isinstance(adopted.pool, gp.GeM)
+    assert adopted.labels == own.labels
+    assert own.training
+    assert not adopted.training
+    assert {id(p) for p in adopted.parameters()} == {id(p) for p in own.parameters()}
+    with torch.no_grad():
+        x = pictures(4, 17, 12).abs()
+        assert torch.equal(adopted(x), own(x))
+        expected, got = own.evidence(x, "all"), adopted.evidence(x, "all").check()
+        assert torch.equal(got.maps, expected.maps)
+        assert got.kind == expected.kind == "weighted"
+        other = adopted.with_pool(gp.Mean())
+        assert torch.equal(other(x), own.tail(own.trunk(x).mean((2, 3))))
+
+
+@pytest.mark.parametrize("last", [nn.MaxPool2d(3), nn.AvgPool2d(3), nn.Conv2d(WIDTH, WIDTH, 3)])
+def test_a_last_map_of_one_position_asks_for_a_larger_example(last: nn.Module) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, WIDTH, 8, 8), last, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), linear(4 * WIDTH)
+    ).double()
+    with pytest.raises(AdoptionError, match=r"a last feature map of two positions or more; got a single one before"):
+        adopt(model, pictures(2))
+    adopt(model, pictures(2, 64, 64)).evidence(pictures(2, 64, 64), "all").check()
 
 
 def test_a_second_branch_is_in_the_offset_and_said() -> None:

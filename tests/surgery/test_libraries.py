@@ -16,7 +16,7 @@ MODELS = [
     ("timm", "test_convnext", 96, "gated", (3, 3)),
     ("timm", "test_vit", 160, "gated", (10, 10)),
     ("timm", "test_mambaout", 96, "gated", (3, 3)),
-    ("torchvision", "squeezenet1_1", 96, "linear", (5, 5)),
+    ("torchvision", "squeezenet1_1", 96, "gated", (5, 5)),
     ("torchvision", "mobilenet_v3_small", 96, "gated", (3, 3)),
 ]
 

@@ -64,9 +64,7 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
         num_classes=line.weight.shape[0],
         tolerance=max(TOLERANCES[dtype] for dtype in (x.dtype, line.weight.dtype, all_logits.dtype)),
     )
-    if isinstance(line.weight, nn.Parameter):
-        return evidence
-    # Layers multiplied out hide large constants that cancel between channels: roundings are of the size of the terms.
+    # Maps hide what cancels between channels (large features, layers multiplied out); roundings are of the terms' size.
     terms = _sizes(rows.detach(), value.detach().flatten(1).to(dtype))
     return replace(evidence, magnitude=torch.maximum(evidence.size(), terms))
 

@@ -1,23 +1,24 @@
 """``adopt``: any classifier as trunk, pool and tail, with the same logits, proven before it returns."""
 
+from copy import deepcopy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from globalpool.classifier import PooledClassifier
 from globalpool.errors import AdoptionError
 from globalpool.evidence import evaluating
-from globalpool.pools import Grid, Max, Mean, Pool, Sum
-from globalpool.surgery.adopted import AdoptedClassifier, Carried, Joined
-from globalpool.surgery.capture import capture, look
-from globalpool.surgery.find import Found, narrow_until_found
+from globalpool.pools import Concat, Grid, Max, Mean, Pool, Sum
+from globalpool.surgery.adopted import AdoptedClassifier, Alone, Carried
+from globalpool.surgery.apart import SECONDS, Apart, take_apart
+from globalpool.surgery.nodes import Shapes
 from globalpool.surgery.prove import prove
-from globalpool.surgery.reductions import Reduction, Shapes
-from globalpool.surgery.rewrite import simplify
-from globalpool.surgery.split import Cut, cut
-from globalpool.surgery.tail_inputs import linear_inputs
+from globalpool.surgery.reductions import Reduction
 from globalpool.surgery.traced_tail import TracedTail
 
 
-def adopt(model: nn.Module, example_input: Tensor, *, seconds: float = 30.0) -> AdoptedClassifier:
+def adopt(model: nn.Module, example_input: Tensor, *, seconds: float = SECONDS) -> AdoptedClassifier:
     """Trunk, pool and tail of ``model``, found by tracing what happens between its features and its logits.
 
     ``model`` maps one tensor ``(N, ...)`` to logits ``(N, K)``; ``example_input`` is a valid input with N >= 1. The
@@ -31,33 +32,37 @@ def adopt(model: nn.Module, example_input: Tensor, *, seconds: float = 30.0) -> 
         raise AdoptionError(
             "adopt", "`example_input` as a tensor (N, ...) with at least one sample", str(type(example_input))
         )
-    example = example_input.detach()
-    example = torch.cat([example, example]) if example.shape[0] == 1 else example
+    if isinstance(model, PooledClassifier) and type(model).forward is PooledClassifier.forward:
+        return _own(model, example_input)
     with evaluating(model), torch.no_grad():
-        captured = capture(model, example, seconds)
-        module = captured.module
-        shapes, logits = look(module, example)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != example.shape[0]:
-            got = str(tuple(logits.shape)) if isinstance(logits, Tensor) else type(logits).__name__
-            raise AdoptionError("adopt", "a model that gives logits (N, K)", got, "Flatten its output first.")
-        simplify(module, shapes)
-        found, shapes = narrow_until_found(module, lambda: look(module, example)[0])
-        parts = cut(module, found, shapes, linear_inputs)
-        classifier = _build(parts, found, shapes)
+        apart = take_apart(model, example_input, seconds)
+        classifier = _build(apart)
         classifier.eval()
-        prove(classifier, model, example, captured.varying)
+        prove(classifier, model, apart.example, apart.varying)
     return classifier
 
 
-def _build(parts: Cut, found: Found, shapes: Shapes) -> AdoptedClassifier:
+def _build(apart: Apart) -> AdoptedClassifier:
+    parts = apart.parts
     if parts.carried:
         pool: Pool = Carried(sum(slot.regions for slot in parts.slots), affine=parts.fixed_weights)
     else:
-        pools = [_pool(reduction, shapes) for reduction in found.pools]
-        pool = pools[0] if len(pools) == 1 else Joined(*pools)
-    return AdoptedClassifier(
-        parts.trunk, pool, TracedTail(parts.tail, parts.live, parts.sides, parts.varied), found.also
-    )
+        pools = [_pool(reduction, apart.shapes) for reduction in apart.found.pools]
+        pool = pools[0] if len(pools) == 1 else Concat(*pools)
+    tail = TracedTail(parts.tail, parts.live, parts.sides, parts.varied)
+    return AdoptedClassifier(parts.trunk, pool, tail, apart.found.also, gated_maps=apart.gated_maps)
+
+
+def _own(model: PooledClassifier, example: Tensor) -> AdoptedClassifier:
+    """A classifier of ours is taken apart already: its own modules, in eval mode, with the same parameters."""
+    shared: dict[int, Any] = {id(own): own for own in (*model.parameters(), *model.buffers())}
+    twin = deepcopy(model, shared).eval()
+    classifier = AdoptedClassifier(Alone(twin.trunk), twin.pool, twin.tail, ())
+    classifier.labels, classifier.input_spec, classifier.resolution = model.labels, model.input_spec, model.resolution
+    with evaluating(model), torch.no_grad():
+        prove(classifier.eval(), model, example.detach(), tuple(range(2, example.ndim)))
+    classifier.fixed = ()  # the trunk is the user's own and takes what it takes
+    return classifier
 
 
 def _pool(reduction: Reduction, shapes: Shapes) -> Pool:

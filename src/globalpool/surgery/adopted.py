@@ -1,9 +1,9 @@
 """The classifier that adoption returns, and the pool of those whose weights come with the features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, Unpack
 
-from torch import Tensor, cat, nn
+from torch import Tensor, nn
 
 from globalpool.classifier import PooledClassifier
 from globalpool.errors import AdoptionError, PoolError
@@ -28,38 +28,15 @@ class Proof:
     kind: str
 
 
-class Joined(Pool):
-    """Several pools of the same features, their regions one after the other."""
+class Alone(nn.Module):
+    """A trunk that gives features and nothing else, as the one-value tuple of a traced trunk."""
 
-    def __init__(self, *pools: Pool) -> None:
+    def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
-        self.parts_ = nn.ModuleList(pools)
-        self.regions = sum(pool.regions for pool in pools)
+        self.trunk = trunk
 
-    @property
-    def _pools(self) -> list[Pool]:
-        return [pool for pool in self.parts_ if isinstance(pool, Pool)]
-
-    @property
-    def affine(self) -> bool:
-        return all(pool.affine for pool in self._pools)
-
-    @property
-    def weights_are_gradient(self) -> bool:
-        return all(pool.weights_are_gradient for pool in self._pools)
-
-    @property
-    def needs_geometry(self) -> bool:
-        return any(pool.needs_geometry for pool in self._pools)
-
-    def parts(self, features: Tensor, layout: Layout) -> Parts:
-        weights = [pool.parts(features, layout).weights for pool in self._pools]
-        width = max(weight.shape[2] for weight in weights)
-        wide = [weight.expand(*weight.shape[:2], width, *weight.shape[3:]) for weight in weights]
-        return Parts(cat(wide, 1))
-
-    def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
-        return cat([pool.value(features, layout) for pool in self._pools], 1)
+    def forward(self, x: Any) -> tuple[Tensor]:
+        return (self.trunk(x),)
 
 
 class Carried(Pool):
@@ -111,12 +88,16 @@ class AdoptedClassifier(PooledClassifier):
     """A model taken apart: ``trunk`` gives features (and what pool and tail need beside them), ``tail`` the logits.
 
     All parts are in eval mode and share the model's parameters; ``proof`` says what was tried. ``also`` names
-    poolings of other features that feed the logits as well: their part is in the offset.
+    poolings of other features that feed the logits as well: their part is in the offset. ``gated_maps``: the classes
+    themselves are pooled, after an activation; their evidence is called "gated", because the layer that made them
+    lies behind a gate, though zeroing a position of ``features`` does remove exactly what it gave.
     """
 
-    def __init__(self, trunk: nn.Module, pool: Pool, tail: nn.Module, also: tuple[str, ...]) -> None:
+    def __init__(
+        self, trunk: nn.Module, pool: Pool, tail: nn.Module, also: tuple[str, ...], *, gated_maps: bool = False
+    ) -> None:
         super().__init__(trunk, pool, tail)
-        self.also = also
+        self.also, self.gated_maps = also, gated_maps
         self.proof: Proof | None = None
         self.fixed: tuple[tuple[int, int], ...] = ()
 
@@ -136,6 +117,10 @@ class AdoptedClassifier(PooledClassifier):
             pool, others = pool.at(*others[:3]), others[3:]
         return features, pool, tail.at(tuple(others)) if isinstance(tail, TracedTail) else tail
 
+    @property
+    def affine(self) -> bool:
+        return super().affine and not self.gated_maps
+
     def features(self, x: Tensor) -> Tensor:
         """The trunk's feature map ``(N, C, *S)``."""
         return self._taken(x)[0]
@@ -154,7 +139,8 @@ class AdoptedClassifier(PooledClassifier):
         self._check_layout(layout)
         with evaluating(self):
             features, pool, tail = self._taken(x)
-            return account(pool, tail, features, classes, **layout)
+            evidence = account(pool, tail, features, classes, **layout)
+        return replace(evidence, kind="gated") if self.gated_maps else evidence
 
     def _with(self, pool: Pool, tail: nn.Module) -> Self:
         carried = isinstance(self.pool, Carried) and pool is not self.pool

@@ -9,17 +9,11 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node, symbolic_trace
 
 from globalpool.evidence import evaluating
-from globalpool.surgery.capture import capture, look
-from globalpool.surgery.find import narrow_until_found
-from globalpool.surgery.rewrite import simplify
-from globalpool.surgery.split import cut
-from globalpool.surgery.tail_inputs import linear_inputs
+from globalpool.surgery.apart import take_apart
 
 #: Heights of waves at which, beside the example, a module's result must be the features: at the example alone, an
 #: activation that clips nothing there could not be told from none.
 PROBES = (3.0, 300.0)
-#: Processor time for tracing with sizes left open, as in ``adopt``.
-SECONDS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +34,9 @@ class FeatureTrunk:
 
 def feature_trunk(model: nn.Module, example: Tensor) -> FeatureTrunk:
     """What ``adopt`` finds before the last pooling of ``model``; raises AdoptionError as it does."""
-    example = example.detach()
-    example = torch.cat([example, example]) if example.shape[0] == 1 else example
     with evaluating(model), torch.no_grad():
-        captured = capture(model, example, SECONDS)
-        module = captured.module
-        shapes, _ = look(module, example)
-        simplify(module, shapes)
-        found, shapes = narrow_until_found(module, lambda: look(module, example)[0])
-        parts = cut(module, found, shapes, linear_inputs)
+        apart = take_apart(model, example)
+        parts, example = apart.parts, apart.example
         operations = _features_alone(parts.trunk)
         spatial = tuple(operations(example).shape[2:])
     trunk = None if example.is_meta else _of_modules(model, operations, example)

@@ -3,14 +3,18 @@
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 from torch.fx import GraphModule, Node
 
 from globalpool.errors import AdoptionError
 from globalpool.surgery.narrow import is_selection, narrow_selection
-from globalpool.surgery.nodes import args_of, dependent, name_of, order, where
-from globalpool.surgery.reductions import Reduction, Shapes, recognise, recognise_flat
-from globalpool.surgery.tail_inputs import CONVOLUTIONS, linear_inputs
+from globalpool.surgery.nodes import Shapes, args_of, argument, dependent, name_of, order, where
+from globalpool.surgery.reductions import Reduction, recognise, recognise_flat
+from globalpool.surgery.tail_inputs import CONVOLUTIONS, POOLS, linear_inputs
+
+#: Windows by which trunks shrink their maps are no larger.
+LARGEST_WINDOW = 3
 
 Rule = Callable[[Node, Shapes, set[Node]], Reduction | None]
 
@@ -38,10 +42,20 @@ def output_of(module: GraphModule) -> Node:
 def find(module: GraphModule, shapes: Shapes, stuck: set[str]) -> Found | Node:
     """The pooling, or a selection of tokens on the way that should be narrowed first (unless its name is ``stuck``)."""
     obstacles: list[Node] = []
+    single: list[Node] = []
     for rule in (recognise, recognise_flat):
-        result = _walk(module, shapes, stuck, rule, obstacles)
+        result = _walk(module, shapes, stuck, rule, obstacles, single)
+        if isinstance(result, Found) and single and any(_downsamples(pool) for pool in result.pools):
+            break
         if result is not None:
             return result
+    if single:
+        raise AdoptionError(
+            "adopt",
+            "a last feature map of two positions or more",
+            f"a single one before {where(single[0])}",
+            "Give a larger example: at this size the network has nothing left to pool.",
+        )
     met = ", then ".join(dict.fromkeys(where(node) for node in obstacles[:3])) or "nothing that depends on the input"
     raise AdoptionError(
         "adopt",
@@ -52,8 +66,9 @@ def find(module: GraphModule, shapes: Shapes, stuck: set[str]) -> Found | Node:
 
 
 def _walk(
-    module: GraphModule, shapes: Shapes, stuck: set[str], rule: Rule, obstacles: list[Node]
+    module: GraphModule, shapes: Shapes, stuck: set[str], rule: Rule, obstacles: list[Node], single: list[Node]
 ) -> Found | Node | None:
+    """The walk by one rule; notes what it cannot follow, and poolings of maps that have a single position."""
     depends, when = dependent(module.graph), order(module.graph)
     inputs: dict[Node, list[Node]] = {}
     pools: list[Reduction] = []
@@ -78,6 +93,8 @@ def _walk(
         if sources is None or (name_of(node) in CONVOLUTIONS and not _is_matrix(node, shapes)):
             obstacles.append(node)
             continue
+        if name_of(node) in POOLS and sources and prod(shapes[sources[0]][2:]) == 1:
+            single.append(node)
         inputs[node] = sources
         for source in sources:
             if source not in seen:
@@ -86,6 +103,17 @@ def _walk(
     if not pools:
         return None
     return Found(tuple(pools), frozenset(_reached(pools, inputs, when)), tuple(also))
+
+
+def _downsamples(pool: Reduction) -> bool:
+    """Whether it may be one of the trunk's own small windows, as large as the map only because the map is small.
+
+    Or the flat rule's map of bins, each the same single position.
+    """
+    name = name_of(pool.node)
+    window = argument(pool.node, 1, "kernel_size", 0) if name.startswith(("avg_pool", "max_pool")) else 0
+    sides = [window] if isinstance(window, int) else window
+    return pool.kind == "every" or 0 < max(side for side in sides if isinstance(side, int)) <= LARGEST_WINDOW
 
 
 def _is_matrix(node: Node, shapes: Shapes) -> bool:

@@ -5,8 +5,7 @@ from math import prod
 
 from torch.fx import Node
 
-from globalpool.surgery.nodes import ancestors, argument, name_of, order
-from globalpool.surgery.reductions import Shapes
+from globalpool.surgery.nodes import Shapes, ancestors, argument, name_of, order
 
 #: Tokens beside the positions (class, distillation, registers) that a network may put before or after them.
 MOST_EXTRA = 32
@@ -47,13 +46,14 @@ def grid_of(features: Node, count: int, shapes: Shapes) -> GridOf | None:
         if name_of(node) not in ("flatten", "reshape", "view") or not isinstance(source, Node):
             continue
         before, after = shapes.get(source), shapes.get(node)
-        if not isinstance(before, tuple) or not isinstance(after, tuple) or before[0] != after[0]:
+        if not isinstance(before, tuple) or not isinstance(after, tuple) or len(after) < 3:
             continue
         for spatial in (2, 3):
-            if len(before) != spatial + 2 or len(after) != 3:
+            if len(before) < spatial + 2:
                 continue
-            if prod(before[2:]) == count == after[2] and before[1] == after[1]:
-                return GridOf(source, tuple(range(2, 2 + spatial)))
-            if prod(before[1:-1]) == count == after[1] and before[-1] == after[2]:
-                return GridOf(source, tuple(range(1, 1 + spatial)))
+            last, inner = len(before) - 1, len(before) - spatial
+            if prod(before[inner:]) == count == after[-1] and before[inner - 1] == after[-2]:
+                return GridOf(source, tuple(range(inner, last + 1)))  # (..., C, *S) laid flat as (..., C, P)
+            if prod(before[inner - 1 : last]) == count == after[-2] and before[last] == after[-1]:
+                return GridOf(source, tuple(range(inner - 1, last)))  # (..., *S, C) laid flat as (..., P, C)
     return None

@@ -10,8 +10,7 @@ from typing import Any
 from torch.fx import Graph, Node
 
 from globalpool.evidence.gates import ACTIVATIONS
-from globalpool.surgery.nodes import ancestors, argument, aten, axes_of, functional, name_of, order
-from globalpool.surgery.reductions import Shapes
+from globalpool.surgery.nodes import Shapes, ancestors, argument, aten, axes_of, functional, name_of, order
 from globalpool.surgery.tail_inputs import CLAMPS, IDENTITIES, SUMS
 
 POINTWISE = SUMS | IDENTITIES | CLAMPS | set(ACTIVATIONS) | {"mul", "div"}

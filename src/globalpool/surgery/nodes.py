@@ -8,6 +8,9 @@ from torch.fx import Graph, Node
 
 aten: Any = torch.ops.aten
 
+#: The shape of every node's value, or the integer it is.
+Shapes = dict[Node, Any]
+
 
 def name_of(node: Node) -> str:
     """``relu`` for ``aten.relu_.default``; ``getitem`` for Python's; the operation's word for everything else."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 from torch.fx import Node
 
-from globalpool.surgery.nodes import args_of, argument, axes_of, name_of
+from globalpool.surgery.nodes import Shapes, args_of, argument, axes_of, name_of
+from globalpool.surgery.position_steps import before_steps
 
-Shapes = dict[Node, Any]
 Kind = Literal["mean", "sum", "max", "grid", "weighted", "every"]
 
 
@@ -19,7 +19,7 @@ class Reduction:
 
     ``kind`` "grid" has ``bins``; "weighted" has ``weights``, a node that broadcasts as ``(*, Q, L)`` over the matrix
     product, or ``attention``, the call whose softmax gives them; "every": each position is a region of its own and
-    ``node`` is ``features`` itself.
+    ``node`` is ``features`` itself. ``steps``: what happens to single positions in between (``position_steps``).
     """
 
     node: Node
@@ -28,7 +28,7 @@ class Reduction:
     kind: Kind
     bins: tuple[int, ...] = ()
     weights: Node | None = None
-    scale: Node | None = None
+    steps: tuple[Node, ...] = ()
 
 
 def recognise(node: Node, shapes: Shapes, depends: set[Node]) -> Reduction | None:
@@ -84,27 +84,10 @@ def _mean(node: Node, shapes: Shapes, depends: set[Node]) -> Reduction | None:
         return None
     dims = axes_of(argument(node, 1, "dim"), len(shape))
     kind: Kind = {"mean": "mean", "sum": "sum", "amax": "max"}[name_of(node)]  # type: ignore[assignment]
-    scaled = _scaled(source, dims, shapes, depends) if kind in ("mean", "sum") else None
-    if scaled is not None:
-        return Reduction(node, scaled[0], dims, kind, scale=scaled[1])
-    return Reduction(node, source, dims, kind)
-
-
-def _scaled(source: Node, dims: tuple[int, ...], shapes: Shapes, depends: set[Node]) -> tuple[Node, Node] | None:
-    """``(features, factor)`` of a product whose factor differs between positions and not between channels."""
-    if name_of(source) != "mul":
-        return None
-    for factor, other in (source.args[:2], source.args[1::-1]):
-        if not isinstance(factor, Node) or not isinstance(other, Node) or other not in depends:
-            continue
-        own, full = shapes.get(factor), shapes[source]
-        if factor not in depends or not isinstance(own, tuple) or shapes.get(other) != full:
-            continue
-        own = (1,) * (len(full) - len(own)) + own
-        rest = [axis for axis in range(1, len(full)) if axis not in dims]
-        if all(own[axis] == 1 for axis in rest) and prod(own[axis] for axis in dims) > 1:
-            return other, factor
-    return None
+    if kind == "max":
+        return Reduction(node, source, dims, kind)
+    features, steps = before_steps(source, dims, shapes, depends)
+    return Reduction(node, features, dims, kind, steps=steps)
 
 
 def _adaptive(spatial: int) -> Callable[[Node, Shapes, set[Node]], Reduction | None]:
@@ -115,7 +98,10 @@ def _adaptive(spatial: int) -> Callable[[Node, Shapes, set[Node]], Reduction | N
         if len(shape) != spatial + 2 or not isinstance(after, tuple):
             return None
         axes, bins = tuple(range(2, 2 + spatial)), tuple(after[2:])
-        return Reduction(node, source, axes, "mean") if prod(bins) == 1 else Reduction(node, source, axes, "grid", bins)
+        if prod(bins) > 1:
+            return Reduction(node, source, axes, "grid", bins)
+        features, steps = before_steps(source, axes, shapes, depends)
+        return Reduction(node, features, axes, "mean", steps=steps)
 
     return rule
 
@@ -131,7 +117,9 @@ def _whole_window(spatial: int, kind: Kind) -> Callable[[Node, Shapes, set[Node]
         sides = [shapes[side] if isinstance(side, Node) else side for side in window]
         if len(shape) != spatial + 2 or sides != list(shape[2:]) or prod(shapes[node][2:]) != 1:
             return None
-        return Reduction(node, source, tuple(range(2, 2 + spatial)), kind)
+        axes = tuple(range(2, 2 + spatial))
+        features, steps = before_steps(source, axes, shapes, depends) if kind == "mean" else (source, ())
+        return Reduction(node, features, axes, kind, steps=steps)
 
     return rule
 

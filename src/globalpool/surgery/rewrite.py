@@ -4,8 +4,8 @@ from typing import Any
 
 from torch.fx import Graph, GraphModule, Node
 
-from globalpool.surgery.nodes import argument, aten, name_of
-from globalpool.surgery.reductions import RULES, Shapes
+from globalpool.surgery.nodes import Shapes, argument, aten, name_of
+from globalpool.surgery.reductions import RULES
 
 
 def simplify(module: GraphModule, shapes: Shapes) -> None:

@@ -5,10 +5,12 @@ from typing import Any
 
 from torch.fx import Graph, GraphModule, Node
 
+from globalpool.errors import AdoptionError
+from globalpool.surgery.carried import weights_of
 from globalpool.surgery.find import Found, output_of
-from globalpool.surgery.nodes import ancestors, aten, dependent, descendants, functional, name_of
-from globalpool.surgery.reductions import Reduction, Shapes
-from globalpool.surgery.trunk import trunk_graph, weights_of
+from globalpool.surgery.nodes import Shapes, ancestors, aten, dependent, descendants, functional, name_of
+from globalpool.surgery.reductions import Reduction
+from globalpool.surgery.trunk import trunk_graph
 
 Shape = tuple[int, ...]
 
@@ -60,9 +62,14 @@ def cut(module: GraphModule, found: Found, shapes: Shapes, inputs_of: Any) -> Cu
         channels *= shape[axis]
     slots = _slots(found.pools, shapes, channels)
     tail, live, sides = _tail(module, found, shapes, depends, slots, inputs_of)
-    weighted = first.kind == "weighted" or first.scale is not None
+    weighted = any(pool.kind == "weighted" or pool.steps for pool in found.pools)
+    if weighted and any(pool.kind not in ("weighted", "mean", "sum") for pool in found.pools):
+        others = ", ".join(pool.kind for pool in found.pools)
+        raise AdoptionError("adopt", "one way of pooling the same features, or sums and means of them", others)
     trunk, complete = trunk_graph(module, found.pools, shapes, rest, sides, weighted)
-    fixed = weighted and complete and not any(node in depends for pool in found.pools for node in weights_of(pool))
+    # What a network does to single positions is no property of a pool: no more than "weighted" is claimed for it.
+    plain = complete and not any(pool.steps for pool in found.pools)
+    fixed = weighted and plain and not any(n in depends for pool in found.pools for n in weights_of(pool, shapes))
     varied = any(isinstance(shapes[side], tuple) for side in sides)
     return Cut(trunk, tail, slots, live, weighted, fixed, len(sides), varied, channels)
 
