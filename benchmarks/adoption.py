@@ -171,7 +171,8 @@ def report(rows: list[dict[str, Any]]) -> str:
         "Logit difference: largest, relative to the largest logit of its sample. Residual: relative to what was added "
         "up, the terms where they cancel between channels. Brute force: every position of one picture sent alone "
         "through the held graph in float64, relative to the largest sum of absolute evidence. Offset's share: of each "
-        "logit's variation between four random inputs, median over classes. Sizes proven counts inputs (two batch sizes, and a second picture size where taken).",
+        "logit's variation between four random inputs, median over classes. Sizes proven counts inputs (two batch "
+        "sizes, and a second picture size where taken).",
         "",
         *table(rows, "timm"),
         *table(rows, "torchvision"),

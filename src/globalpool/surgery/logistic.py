@@ -30,7 +30,7 @@ class LogisticProblem:
     Round coordinates: the Hessian lies below ``scatter / 2 + strength`` (Boehning, Multinomial logistic regression
     algorithm, 1992), whose inverse root makes it at most one in every direction, however ill-conditioned the features.
     The steps are scipy's "trust-ncg", which reaches the minimum of nearly separable classes too, where L-BFGS stops
-    with weights half as large. Needs the extra ``[demo]``, which brings scipy.
+    with weights half as large. Needs the extra ``[fit]``, which is scipy.
     """
 
     def __init__(self, samples: PooledBatch, statistics: HeadStatistics) -> None:
@@ -42,7 +42,7 @@ class LogisticProblem:
     def solve(self, strength: float, near: Solution | None = None, steps: int = 200) -> Solution:
         """The minimum, sought from ``near`` or zero; raises PoolError when it is not reached in so many steps."""
         objective = Objective(self, strength)
-        result = need("scipy.optimize", "demo", "fit_head").minimize(
+        result = need("scipy.optimize", "fit", "fit_head").minimize(
             objective.value_and_gradient,
             objective.start(near),
             jac=True,
