@@ -114,6 +114,11 @@ def networks() -> dict[str, tuple[Callable[[], nn.Module], str, str]]:
     mean: Any = lambda x: x.mean((2, 3))  # noqa: E731
     return {
         "mean, linear": (lambda: Network(lambda m, x: m.fc(mean(x)), fc=linear()), "linear", "Mean"),
+        "log-probabilities": (
+            lambda: Network(lambda m, x: functional.log_softmax(m.fc(mean(x)), dim=-1), fc=linear()),
+            "gated",
+            "Mean",
+        ),
         "adaptive, 1x1 convolution": (
             lambda: Network(
                 lambda m, x: m.fc(functional.adaptive_avg_pool2d(x, 1)).flatten(1), fc=nn.Conv2d(WIDTH, CLASSES, 1)

@@ -144,6 +144,9 @@ def _one(node: Any, value: dict[Node, Any], part: Any, constants: bool) -> Any:
     if name == "batch_norm":
         through = node.target(*plain(node.args))
         return through if constants else through - node.target(torch.zeros_like(part[first]), *plain(node.args[1:]))
+    if name == "log_softmax":
+        normaliser = value[first].exp().sum(node.args[1], keepdim=True).log()
+        return part[first] - normaliser if constants else part[first]
     if name == "layer_norm":
         dims = tuple(range(-len(node.args[1]), 0))
         z, own = value[first], part[first]

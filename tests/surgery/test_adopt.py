@@ -76,6 +76,28 @@ def test_traps_give_complete_evidence_of_the_right_kind(name: str) -> None:
     assert evidence.maps.shape[2:] == (6, 6)  # of the whole picture, also where the pool leaves some of it out
 
 
+def test_a_tail_that_adds_something_held_is_not_linear() -> None:
+    """The offset then differs from sample to sample, and without a position it would be another one."""
+    ends: list[Any] = [
+        lambda m, x: m.fc(x.mean((2, 3))) - m.fc(x.mean((2, 3))).logsumexp(1, keepdim=True),
+        lambda m, x: m.fc(x.mean((2, 3))) + x.mean((2, 3)).cumsum(1)[:, :CLASSES],
+    ]
+    for end in ends:
+        classifier = adopt(build(lambda end=end: Network(end, fc=linear())), pictures(2))  # type: ignore[misc]
+        assert classifier.evidence(pictures(), "all").check().kind == "gated"
+        assert not classifier.affine
+
+
+def test_log_probabilities_have_the_maps_of_the_scores_and_the_normaliser_in_the_offset() -> None:
+    scores = adopt(build(NETWORKS["mean, linear"][0]), pictures(2)).evidence(pictures(), "all")
+    logs = adopt(build(NETWORKS["log-probabilities"][0]), pictures(2)).evidence(pictures(), "all").check()
+    assert_close(logs.maps, scores.maps, rtol=0, atol=1e-12)
+    assert_close(scores.offset - logs.offset, scores.logits.logsumexp(1, keepdim=True).expand(-1, CLASSES))
+    assert_close(logs.contrast(0, 2).offset, scores.contrast(0, 2).offset, rtol=0, atol=1e-12)
+    with pytest.raises(AdoptionError, match="log_softmax over the samples"):
+        adopt(build(lambda: Network(lambda m, x: m.fc(x.mean((2, 3))).log_softmax(0), fc=linear())), pictures(2))
+
+
 def test_features_are_those_of_the_whole_picture() -> None:
     x = pictures()
     expectations: list[tuple[str, Any]] = [

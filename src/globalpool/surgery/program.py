@@ -42,6 +42,7 @@ def program_of(module: GraphModule, live: dict[str, tuple[str, ...]]) -> list[Op
     depends = dependent(module.graph)
     made: dict[Node, Operation] = {}
     reached: set[str] = set()
+    moved = _moved(module)
     for node in module.graph.nodes:
         if not made:
             reached.add(node.name)  # the pooled vectors
@@ -62,9 +63,23 @@ def program_of(module: GraphModule, live: dict[str, tuple[str, ...]]) -> list[Op
             refs,
             made.get(first) if name_of(node) == "getitem" else None,
             where(node),
-            _is_affine(node, depends),
+            _is_affine(node, depends) and not _holds(node, sources, moved),
         )
     return list(made.values())
+
+
+def _holds(node: Node, sources: list[Node], moved: set[Node]) -> bool:
+    """Whether the operation also reads something of the pooled vectors that it is not linear in, as it was."""
+    return name_of(node) != "getitem" and any(arg in moved and arg not in sources for arg in node.all_input_nodes)
+
+
+def _moved(module: GraphModule) -> set[Node]:
+    """Nodes whose values, not only their shapes, depend on the pooled vectors."""
+    moved: set[Node] = set()
+    for node in module.graph.nodes:
+        if not moved or (name_of(node) != "sym_size" and any(source in moved for source in node.all_input_nodes)):
+            moved.add(node)
+    return moved
 
 
 def _plain(arguments: Any) -> Any:

@@ -19,6 +19,8 @@ TOTALS = {"mean", "sum", "expand"}
 POOLS = {f"adaptive_{kind}_pool{d}d" for kind in ("avg", "max") for d in (1, 2, 3)} | {"amax"}
 #: Functions of one number that may be held though their value at zero is none of torch's named activations'.
 CLAMPS = {"clamp", "clamp_min", "hardtanh", "prelu"}
+#: They subtract one number a sample, which is held: log-probabilities are scores minus their normaliser.
+SHIFTS = {"log_softmax"}
 #: Operations that bound their result: of two factors, the one made by such an operation is taken to be the gate.
 BOUNDED = {"sigmoid", "hardsigmoid", "softmax", "tanh", "rsqrt", "reciprocal", "relu6", "hardtanh", "clamp"}
 AFFINE = (
@@ -45,7 +47,7 @@ def linear_inputs(node: Node, depends: set[Node]) -> list[Node] | None:
         return [arg for arg in args_of(parent)[:1] if arg in depends] if several else None
     if name == "batch_norm" and argument(node, 5, "training", False):
         return None
-    known = RESHAPES | IDENTITIES | PERMUTES | POOLS | TAKES | CONVOLUTIONS | NORMS | CLAMPS | set(ACTIVATIONS)
+    known = RESHAPES | IDENTITIES | PERMUTES | POOLS | TAKES | CONVOLUTIONS | NORMS | CLAMPS | SHIFTS | set(ACTIVATIONS)
     if name in known | MATRICES | TOTALS:
         return [arg for arg in args_of(node)[:1] if isinstance(arg, Node) and arg in depends]
     return None

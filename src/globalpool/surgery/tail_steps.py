@@ -21,6 +21,7 @@ from globalpool.surgery.tail_inputs import (
     PERMUTES,
     POOLS,
     RESHAPES,
+    SHIFTS,
     SUMS,
     TAKES,
 )
@@ -100,6 +101,8 @@ def _single(call: Call, name: str, z: Tensor, before: Shape, after: Shape) -> tu
         for axis in axes:
             count *= before[axis]
         return Total(axes, 1 / count if name == "mean" else 1.0, before, after), None
+    if name in SHIFTS:
+        return _shift(call, z, before)
     if name in NORMS:
         return _norm(call, name, z, before)
     return _activation(call, name, z, before, after)
@@ -217,6 +220,14 @@ def _convolution(call: Call, z: Tensor, before: Shape, after: Shape) -> tuple[Pi
         return Chain([Permute(last, before, moved), Matrix(weight, moved, out), Permute(back, out, after)]), shift
     flat, out = (weight.shape[1],), (weight.shape[0],)
     return Chain([Reshape(before, flat), Matrix(weight, flat, out), Reshape(out, after)]), shift
+
+
+def _shift(call: Call, z: Tensor, before: Shape) -> tuple[Piece, Tensor | None]:
+    """``log_softmax(z) = z - log sum exp z``: the identity, and the normaliser as a constant of each sample."""
+    dim = call.arg(1, "dim") % z.ndim
+    if dim == 0:
+        raise NotImplementedError("log_softmax over the samples")
+    return Identity(before, before), -z.logsumexp(dim, keepdim=True)
 
 
 def _norm(call: Call, name: str, z: Tensor, before: Shape) -> tuple[Piece, Tensor | None]:
