@@ -20,11 +20,15 @@ def test_the_readme_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "torch.Size([2, 1, 12, 9]) weighted True\n"
 
 
-@pytest.mark.parametrize("page", ["your-own-network.md", "your-own-pool.md"])
+@pytest.mark.parametrize("page", ["your-own-network.md", "your-own-graph-network.md", "your-own-pool.md"])
 def test_the_code_of_a_page_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     exec(code, {"__name__": page})  # its claims are check() and check_pool()
-    expected = {"your-own-network.md": "torch.Size([2, 3, 7, 7]) linear\n", "your-own-pool.md": ""}
+    expected = {
+        "your-own-network.md": "torch.Size([2, 3, 7, 7]) linear\n",
+        "your-own-graph-network.md": "torch.Size([7, 3]) linear\n",
+        "your-own-pool.md": "",
+    }
     assert capsys.readouterr().out == expected[page]
 
 

@@ -1,7 +1,8 @@
 """``adopt``: any classifier as trunk, pool and tail, with the same logits, proven before it returns."""
 
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,21 @@ from globalpool.evidence import evaluating
 from globalpool.pools import Concat, Grid, Max, Mean, Pool, Sum
 from globalpool.surgery.adopted import AdoptedClassifier, Alone, Carried
 from globalpool.surgery.apart import SECONDS, Apart, take_apart
+from globalpool.surgery.graph_adopt import adopt_graph, is_graph_example
+from globalpool.surgery.graph_classifier import GraphClassifier
 from globalpool.surgery.nodes import Shapes
 from globalpool.surgery.prove import prove
 from globalpool.surgery.reductions import Reduction
 from globalpool.surgery.traced_tail import TracedTail
 
 
-def adopt(model: nn.Module, example_input: Tensor, *, seconds: float = SECONDS) -> AdoptedClassifier:
+@overload
+def adopt(model: nn.Module, example_input: Tensor, *, seconds: float = SECONDS) -> AdoptedClassifier: ...
+@overload
+def adopt(
+    model: nn.Module, example_input: tuple[Any, ...] | Mapping[str, Any], *, seconds: float = SECONDS
+) -> GraphClassifier: ...
+def adopt(model: nn.Module, example_input: Any, *, seconds: float = SECONDS) -> AdoptedClassifier:
     """Trunk, pool and tail of ``model``, found by tracing what happens between its features and its logits.
 
     ``model`` maps one tensor ``(N, ...)`` to logits ``(N, K)``; ``example_input`` is a valid input with N >= 1. The
@@ -26,11 +35,20 @@ def adopt(model: nn.Module, example_input: Tensor, *, seconds: float = SECONDS) 
     logits and evidence are compared with the model on the example, at a larger batch and, where the model accepts
     one, at a second input size (``.proof``). Tracing with sizes left open may take ``seconds`` (processor time of
     this thread); where that is not enough, the result takes inputs of the example's size only.
+
+    A network over graphs takes a ``Data`` or ``Batch`` of torch_geometric as its example, or a tuple of the arguments
+    of its forward (``(x, edge_index, batch)``; a dict for those by name, alone or at the end). The result is a
+    ``GraphClassifier``, called as the model is; its positions are the nodes that are read out.
     Raises AdoptionError naming the operation that stood in the way.
     """
+    if is_graph_example(example_input):
+        return adopt_graph(model, example_input)
     if not isinstance(example_input, Tensor) or example_input.ndim < 2 or not example_input.shape[0]:
         raise AdoptionError(
-            "adopt", "`example_input` as a tensor (N, ...) with at least one sample", str(type(example_input))
+            "adopt",
+            "`example_input` as a tensor (N, ...) with at least one sample",
+            str(type(example_input)),
+            "A network over graphs takes a Data, a Batch, or a tuple of its arguments.",
         )
     if isinstance(model, PooledClassifier) and type(model).forward is PooledClassifier.forward:
         return _own(model, example_input)

@@ -52,14 +52,15 @@ def capture(model: nn.Module, example: Tensor, seconds: float) -> Captured:
     limit: AbstractContextManager[object]
     for axes, limit in ((every, _Deadline(seconds)), (samples, nullcontext())):
         try:
-            with warnings.catch_warnings(), evaluating(model), torch.no_grad(), limit:
-                warnings.simplefilter("ignore")
-                program = torch.export.export(model, (example,), dynamic_shapes=(axes,), strict=False)
-                exported = program.module(check_guards=False)
+            with limit:
+                module, sizes = export_flat(model, (example,), (axes,))
+        except AdoptionError:
+            raise
         except Exception as error:  # any failure of the tracer means the same here, and is told
             failures.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
             continue
-        return _flat(exported, axes)
+        varying = tuple(axis for axis in axes if axis and not isinstance(sizes[axis], int))
+        return Captured(module, varying)
     raise AdoptionError(
         "adopt",
         "a model that torch.export can trace in eval mode from one tensor",
@@ -68,7 +69,17 @@ def capture(model: nn.Module, example: Tensor, seconds: float) -> Captured:
     )
 
 
-def _flat(exported: Any, axes: dict[int, Any]) -> Captured:
+def export_flat(
+    model: nn.Module, examples: tuple[Tensor, ...], axes: tuple[dict[int, Any], ...]
+) -> tuple[GraphModule, tuple[Any, ...]]:
+    """The evaluation graph of ``model(*examples)``, ``axes`` of each left open, and the sizes of its last input.
+
+    Raises what the exporter raises, and AdoptionError where not one tensor is returned.
+    """
+    with warnings.catch_warnings(), evaluating(model), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(model, examples, dynamic_shapes=axes, strict=False)
+        exported: Any = program.module(check_guards=False)
     graph = Graph()
     copied: dict[Node, Node] = {}
     found: Any = None
@@ -94,8 +105,7 @@ def _flat(exported: Any, axes: dict[int, Any]) -> Captured:
             "adopt", "a model that returns one tensor of logits", got, "Wrap it: return the logits alone."
         )
     graph.output(copied[found])
-    varying = tuple(axis for axis in axes if axis and not isinstance(sizes[axis], int))
-    return Captured(GraphModule(exported, graph), varying)
+    return GraphModule(exported, graph), sizes
 
 
 class _Shapes(Interpreter):
