@@ -252,9 +252,10 @@ def test_a_network_written_as_a_list() -> None:
     model: Any = build(listed)
     other = build(lambda: Sequential("x, batch", [(global_max_pool, "x, batch -> x")]))
     b = graphs()
-    forward = Sequential.forward
+    forward, numbers = Sequential.forward, random.getstate()
     classifier: Any = adopt(model, (b.x, b.edge_index, b.batch))
     assert Sequential.forward is forward
+    assert random.getstate() == numbers
     assert_close(classifier(b.x, b.edge_index, b.batch), model(b.x, b.edge_index, b.batch), rtol=0, atol=1e-12)
     assert classifier.evidence(b.x, b.edge_index, b.batch).check().kind == "linear"
     assert other(b.x, b.batch).shape == (4, CHANNELS)
