@@ -5,7 +5,7 @@ from globalpool.surgery.adopted import AdoptedClassifier, Proof
 from globalpool.surgery.collect import collect
 from globalpool.surgery.cost import Cost, CostRow, cost
 from globalpool.surgery.fit import fit_head
-from globalpool.surgery.graph_classifier import GraphClassifier
+from globalpool.surgery.graphs.classifier import GraphClassifier
 from globalpool.surgery.head_fit import HeadFit
 from globalpool.surgery.latency import Latency
 from globalpool.surgery.replace import replace_head

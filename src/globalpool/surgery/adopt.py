@@ -1,7 +1,6 @@
 """``adopt``: any classifier as trunk, pool and tail, with the same logits, proven before it returns."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any, overload
 
 import torch
@@ -13,11 +12,12 @@ from globalpool.evidence import evaluating
 from globalpool.pools import Concat, Grid, Max, Mean, Pool, Sum
 from globalpool.surgery.adopted import AdoptedClassifier, Alone, Carried
 from globalpool.surgery.apart import SECONDS, Apart, take_apart
-from globalpool.surgery.graph_adopt import adopt_graph, is_graph_example
-from globalpool.surgery.graph_classifier import GraphClassifier
+from globalpool.surgery.graphs.adopt import adopt_graph, is_graph_example
+from globalpool.surgery.graphs.classifier import GraphClassifier
 from globalpool.surgery.nodes import Shapes
 from globalpool.surgery.prove import prove
 from globalpool.surgery.reductions import Reduction
+from globalpool.surgery.shared_copy import shared_copy
 from globalpool.surgery.traced_tail import TracedTail
 
 
@@ -73,8 +73,7 @@ def _build(apart: Apart) -> AdoptedClassifier:
 
 def _own(model: PooledClassifier, example: Tensor) -> AdoptedClassifier:
     """A classifier of ours is taken apart already: its own modules, in eval mode, with the same parameters."""
-    shared: dict[int, Any] = {id(own): own for own in (*model.parameters(), *model.buffers())}
-    twin = deepcopy(model, shared).eval()
+    twin: Any = shared_copy(model).eval()
     classifier = AdoptedClassifier(Alone(twin.trunk), twin.pool, twin.tail, ())
     classifier.labels, classifier.input_spec, classifier.resolution = model.labels, model.input_spec, model.resolution
     with evaluating(model), torch.no_grad():

@@ -1,6 +1,5 @@
 """The part of a model before its last pooling, as a network of its own that shares the model's parameters."""
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from torch.fx import GraphModule, Interpreter, Node, symbolic_trace
 
 from globalpool.evidence import evaluating
 from globalpool.surgery.apart import take_apart
+from globalpool.surgery.shared_copy import shared_copy
 
 #: Heights of waves at which, beside the example, a module's result must be the features: at the example alone, an
 #: activation that clips nothing there could not be told from none.
@@ -60,9 +60,8 @@ def _of_modules(model: nn.Module, operations: nn.Module, example: Tensor) -> nn.
     if example.is_floating_point():
         wave = torch.arange(example.numel(), device=example.device).cos().reshape(example.shape).to(example.dtype)
         inputs += [wave * height for height in PROBES]
-    shared: dict[int, Any] = {id(own): own for own in (*model.parameters(), *model.buffers())}
     try:
-        twin = deepcopy(model, shared)  # modules of its own, with modes of their own, and the same tensors
+        twin = shared_copy(model)
         with evaluating(twin):
             traced = symbolic_trace(twin)
         with evaluating(traced), torch.no_grad():

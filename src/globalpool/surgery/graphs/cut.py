@@ -11,10 +11,10 @@ from torch.fx.node import map_arg
 from globalpool.errors import AdoptionError
 from globalpool.pools import Concat, Max, Mean, Pool, Sum
 from globalpool.surgery.find import output_of
-from globalpool.surgery.graph_find import LastReadouts, Readout
-from globalpool.surgery.graph_messages import place
+from globalpool.surgery.graphs.find import LastReadouts, Readout
+from globalpool.surgery.graphs.messages import place
+from globalpool.surgery.graphs.scored import Scored
 from globalpool.surgery.nodes import ancestors, aten, dependent
-from globalpool.surgery.scored import Scored
 
 PLAIN: dict[str, Callable[[], Pool]] = {"sum": Sum, "mean": Mean, "max": Max}
 

@@ -10,15 +10,15 @@ from torch.nn.parameter import is_lazy
 
 from globalpool.errors import AdoptionError, GlobalPoolError
 from globalpool.evidence.record import TOLERANCES
-from globalpool.surgery.call_form import CallForm, call_form
-from globalpool.surgery.graph_classifier import GraphClassifier
-from globalpool.surgery.graph_cut import cut_graph
-from globalpool.surgery.graph_find import LastReadouts, Values, check_logits, find_readouts
-from globalpool.surgery.graph_tail import traced_tail
-from globalpool.surgery.graph_trace import trace_graph_model
-from globalpool.surgery.more_graphs import CHANGES, fresh, is_data, more_graphs
+from globalpool.surgery.graphs.call_form import CallForm, call_form
+from globalpool.surgery.graphs.classifier import GraphClassifier
+from globalpool.surgery.graphs.cut import cut_graph
+from globalpool.surgery.graphs.find import LastReadouts, Values, check_logits, find_readouts
+from globalpool.surgery.graphs.more import CHANGES, fresh, is_data, more_graphs
+from globalpool.surgery.graphs.readouts import rewrite_readouts
+from globalpool.surgery.graphs.tail import traced_tail
+from globalpool.surgery.graphs.trace import trace_graph_model
 from globalpool.surgery.prove import both, compare
-from globalpool.surgery.readouts import rewrite_readouts
 from globalpool.surgery.shared_copy import shared_copy
 
 

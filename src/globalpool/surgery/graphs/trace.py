@@ -13,7 +13,7 @@ from torch.fx import Graph, GraphModule, Node, Proxy, Tracer
 from globalpool.errors import AdoptionError
 from globalpool.extras import need
 from globalpool.pools import Pool
-from globalpool.surgery.call_form import CallForm
+from globalpool.surgery.graphs.call_form import CallForm
 
 #: They take sizes, which are values of the trace here.
 MAKERS = (torch.zeros, torch.ones, torch.full, torch.arange, torch.empty)

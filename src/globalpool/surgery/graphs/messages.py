@@ -2,8 +2,8 @@
 
 from torch.fx import GraphModule, Node
 
+from globalpool.surgery.graphs.readouts import KNOWN, read_out
 from globalpool.surgery.nodes import order
-from globalpool.surgery.readouts import KNOWN, read_out
 
 HINT = f"Return logits made of one vector a graph. {KNOWN}"
 

@@ -10,8 +10,8 @@ from globalpool.evidence import Classes, Evidence, account, evaluating
 from globalpool.layout import LayoutArguments
 from globalpool.pools import Pool
 from globalpool.surgery.adopted import AdoptedClassifier
-from globalpool.surgery.call_form import CallForm
-from globalpool.surgery.scored import is_scored, with_scores
+from globalpool.surgery.graphs.call_form import CallForm
+from globalpool.surgery.graphs.scored import is_scored, with_scores
 from globalpool.surgery.traced_tail import TracedTail
 
 

@@ -9,9 +9,9 @@ from torch.fx import GraphModule, Interpreter, Node
 from globalpool.errors import AdoptionError
 from globalpool.pools import Pool
 from globalpool.surgery.find import output_of
-from globalpool.surgery.graph_messages import HINT, is_aggregation, met, place
+from globalpool.surgery.graphs.messages import HINT, is_aggregation, met, place
+from globalpool.surgery.graphs.readouts import read_out
 from globalpool.surgery.nodes import descendants, order
-from globalpool.surgery.readouts import read_out
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Networks over graphs taken apart at their readout."""
