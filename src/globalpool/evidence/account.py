@@ -87,7 +87,8 @@ def _gated(
     dtype = kernels.accumulation_dtype(held.logits.dtype)
     with kernels.full_precision(features.device):
         own = ids[:1] if shared and ids.shape[0] else ids
-        tops, constant = held.tops(Picked(own, torch.ones_like(own, dtype=dtype)))
+        every = isinstance(classes, str) and classes == "all"
+        tops, constant = held.tops(Picked(own, torch.ones_like(own, dtype=dtype), every))
         offset = held.offset(None if parts.remainder is None else parts.remainder.flatten(1), tops, constant)
         if isinstance(arranged, Dense) and _cheaper_pushed(held, tops, arranged, ids):
             pushed = held.push(_weighted(features, arranged, parts, dtype), tops)

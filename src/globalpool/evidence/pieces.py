@@ -19,10 +19,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """Rows that are still single outputs: ``factor (N or 1, K')`` times output number ``ids (N or 1, K')``."""
+    """Rows that are still single outputs: ``factor (N or 1, K')`` times output number ``ids (N or 1, K')``.
+
+    ``every``: they are all outputs, in order, times one.
+    """
 
     ids: Tensor
     factor: Tensor
+    every: bool = False
 
     def rows(self, shape: Shape) -> Tensor:
         """The same as a tensor ``(N or 1, K', *shape)``."""
@@ -109,6 +113,8 @@ class Matrix(Piece):
     def pick(self, picked: Picked) -> Tensor | Picked:
         if len(self.before) != 1:
             return super().pick(picked)
+        if picked.every:
+            return self.weight.to(picked.factor.dtype).unsqueeze(0)
         return self.weight.to(picked.factor.dtype)[picked.ids] * picked.factor.unsqueeze(-1)
 
 
