@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 import globalpool as gp
 from globalpool.errors import EvidenceError
-from globalpool.evidence import affine_map
+from globalpool.evidence import account, affine_map
 from tests.evidence.test_no_side_effects import same, state
 
 
@@ -167,3 +167,20 @@ def test_ids_that_are_none() -> None:
     yes: Any = True
     with pytest.raises(EvidenceError, match="got bool"):
         gp.PooledHead(gp.Mean(), 3, 5).evidence(torch.rand(2, 3, 4), yes)
+
+
+def test_features_that_cancel_between_channels_are_no_false_alarm() -> None:
+    """Large features under a tail that cancels them leave small maps; the roundings are those of the large terms."""
+    generator = torch.Generator().manual_seed(0)
+    level = 300 * torch.randn(64, 1, 1, generator=generator)
+    x = level + torch.randn(4, 64, 7, 7, generator=generator)
+    weight = torch.randn(200, 64, generator=generator) / 8
+    weight -= (weight @ level.flatten() / level.square().sum())[:, None] * level.flatten()
+    for tail in (nn.Linear(64, 200), nn.Sequential(nn.Linear(64, 200), nn.LeakyReLU())):
+        layer: Any = tail if isinstance(tail, nn.Linear) else tail[0]
+        layer.weight = nn.Parameter(weight)
+        evidence = account(gp.Mean(), tail, x, "all").check()
+        loose = (evidence.residual() > 1e-5 * evidence.layout.sum_samples(evidence.maps.abs()).clamp(min=1)).any()
+        assert loose  # against the maps alone it would have been one
+        with pytest.raises(EvidenceError, match="a residual of at most"):
+            replace(evidence, maps=evidence.maps * 2).check()

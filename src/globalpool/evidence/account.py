@@ -98,8 +98,11 @@ def _gated(
             kept = product(arranged.kept_shape)
             shaped = rows.reshape(*rows.shape[:2], value.shape[1], value.shape[2], kept)
             maps = arranged.contract(features, parts.weights, shaped)
+        vectors = value.detach().to(dtype).reshape(-1, *held.shape)
+        # Where layers come before the last matrix, their own terms would cost as much as the logits.
+        terms = None if held.work(tops) else held.terms(vectors, tops).detach()
     affine: Kind = "linear" if pool.affine else "weighted"
-    return Evidence(
+    evidence = Evidence(
         maps=maps,
         classes=ids,
         logits=held.logits.gather(1, ids),
@@ -109,6 +112,7 @@ def _gated(
         num_classes=held.logits.shape[1],
         tolerance=max(TOLERANCES[dtype] for dtype in (features.dtype, held.logits.dtype)),
     )
+    return evidence if terms is None else replace(evidence, magnitude=torch.maximum(evidence.size(), terms))
 
 
 def _cheaper_pushed(held: Held, tops: dict[int, Tensor], arranged: Dense, ids: Tensor) -> bool:

@@ -83,6 +83,12 @@ class Held:
         values = self._values(start.unsqueeze(1), constants=True, last=max(tops))
         return self._contract(values, tops)[:, 0] + constant
 
+    def terms(self, vectors: Tensor, tops: dict[int, Tensor]) -> Tensor:
+        """Size of what is added up into the chosen logits, ``(N, K')``: the last matrices' terms, all made positive."""
+        values = self._values(vectors.unsqueeze(1), constants=True, last=max(tops))
+        positive = {source: values[source].abs() for source in tops}
+        return self._contract(positive, {source: rows.abs() for source, rows in tops.items()})[:, 0]
+
     def _values(self, vectors: Tensor, constants: bool, last: int) -> dict[int, Tensor]:
         values = {0: vectors}
         for index, step in enumerate(self.steps[:last]):
