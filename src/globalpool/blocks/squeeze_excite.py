@@ -84,7 +84,7 @@ class SqueezeExcite(nn.Module):
         return features, arranged
 
     def _gates(self, features: Tensor, arranged: Layout) -> Tensor:
-        squeezed = self.squeeze.value(features, arranged).flatten(1)
+        squeezed = self.squeeze.pooled(features, arranged).flatten(1)
         hidden = self.activation(self.reduce(squeezed.to(self.reduce.weight.dtype)))
         gates: Tensor = self.gate(self.expand(hidden))
         return gates.to(features.dtype)

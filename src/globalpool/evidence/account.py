@@ -31,7 +31,7 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
     features, arranged = pool.arrange(x, **layout)
     with evaluating(pool, tail):
         parts = pool.parts(features, arranged)
-        value = pool.value(features, arranged, parts).to(pool.value_dtype(x.dtype))
+        value = pool.pooled(features, arranged, parts).to(pool.value_dtype(x.dtype))
         if not is_chain(tail):
             first = next(tail.parameters(), None)
             held = hold(tail, value.flatten(1) if first is None else value.flatten(1).to(first.dtype))

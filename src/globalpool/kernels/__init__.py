@@ -1,5 +1,7 @@
 """The primitives over positions, and the one place that chooses who computes them."""
 
+from globalpool.kernels.choice import loops, pays
+from globalpool.kernels.operators_sum import weighted_sum
 from globalpool.kernels.reference import (
     accumulation_dtype,
     blocked_matmul,
@@ -12,6 +14,7 @@ from globalpool.kernels.reference import (
     segment_sum,
     segment_threshold,
 )
+from globalpool.kernels.second import segments
 
 __all__ = [
     "accumulation_dtype",
@@ -21,7 +24,11 @@ __all__ = [
     "dense_threshold",
     "differentiating",
     "full_precision",
+    "loops",
+    "pays",
     "segment_max",
     "segment_sum",
     "segment_threshold",
+    "segments",
+    "weighted_sum",
 ]

@@ -27,7 +27,16 @@ DENSE_ONLY, RAGGED_ONLY = ("lengths", "sizes", "channel_dim"), ("ptr", "batch", 
 def arrange(
     where: str, x: Tensor, dim: tuple[int, ...] | None = None, **arguments: Unpack[LayoutArguments]
 ) -> tuple[Tensor, Layout]:
-    """Features as dense ``(N, C, *S)`` or ragged ``(T, C)``, zero where the mask is, and their layout.
+    """Features dense ``(N, C, *S)`` or ragged ``(T, C)``, zero where the mask is, and their layout: see ``place``."""
+    features, layout = place(where, x, dim, **arguments)
+    # Not a product with the mask: NaN or Inf in absent positions must vanish, forward and backward.
+    return layout.present(features, 0), layout
+
+
+def place(
+    where: str, x: Tensor, dim: tuple[int, ...] | None = None, **arguments: Unpack[LayoutArguments]
+) -> tuple[Tensor, Layout]:
+    """Features as dense ``(N, C, *S)`` or ragged ``(T, C)``, as they are at absent positions too, and their layout.
 
     ``where`` names the caller in errors; ``dim`` names the axes of ``(N, C, *S)`` that are reduced (None = all of
     ``S``), counted as in torch: 2 is the first spatial axis, -1 the last.
@@ -57,8 +66,7 @@ def arrange(
         positions = (*features.shape[:1], *features.shape[2:])
         channel_dim = 1 if ragged else arguments.get("channel_dim", 1)
         layout = _assigned(where, layout, check_assignment(where, assignment, positions, channel_dim).to(x.device))
-    # Not a product with the mask: NaN or Inf in absent positions must vanish, forward and backward.
-    return layout.present(features, 0), layout
+    return features, layout
 
 
 def _assigned(where: str, layout: Dense | Ragged, assignment: Tensor) -> Dense | Ragged:
@@ -164,14 +172,16 @@ def _ragged(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layou
             ),
         )
     layout = Ragged(
-        samples, index, index, ptr, dtype, device,
+        samples, rows, ptr, dtype, device, index,
         measure=measure, shapes=shapes, pos=None if pos is None else pos.to(device),
     )  # fmt: skip
     return x, layout if dim is None else _keep(where, layout, dim)
 
 
-def _samples(where: str, rows: int, device: torch.device, arguments: LayoutArguments) -> tuple[Tensor, Tensor, int]:
-    """Sample of each row ``(T,)``, first row of each sample ``(N + 1,)``, and N."""
+def _samples(
+    where: str, rows: int, device: torch.device, arguments: LayoutArguments
+) -> tuple[Tensor | None, Tensor, int]:
+    """Sample of each row ``(T,)`` (None: made when it is asked for), first row of each ``(N + 1,)``, and N."""
     ptr, batch, size = arguments.get("ptr"), arguments.get("batch"), arguments.get("size")
     if ptr is not None:
         if batch is not None or size is not None:
@@ -183,7 +193,9 @@ def _samples(where: str, rows: int, device: torch.device, arguments: LayoutArgum
             (first[0] == 0) & (first[-1] == rows) & (first.diff() >= 0).all(),
             lambda: LayoutError(where, f"`ptr` rising from 0 to T = {rows}", f"{first.tolist()[:9]}"),
         )
-        index = torch.searchsorted(first, torch.arange(rows, device=device), right=True) - 1
+        index = None
+        if torch.compiler.is_compiling():
+            index = torch.searchsorted(first, torch.arange(rows, device=device), right=True) - 1
         return index, first, first.shape[0] - 1
     assert batch is not None
     batch = check_integers(where, "batch", batch, (rows,), "the sample of each row").to(device)
@@ -233,4 +245,4 @@ def _keep(where: str, layout: Ragged, dim: tuple[int, ...]) -> Ragged:
     segment = layout.index
     for axis, side in zip(kept, sides, strict=True):
         segment = segment * side + cell[:, axis]
-    return replace(layout, segment=segment, kept=kept, kept_lengths=sides)
+    return replace(layout, given_segment=segment, kept=kept, kept_lengths=sides)

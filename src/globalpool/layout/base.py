@@ -18,6 +18,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from globalpool import kernels
 from globalpool.layout.check import MEASURES
 
 
@@ -65,6 +66,18 @@ class Axis:
     stop: Tensor
     length: Tensor
     points: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Bare:
+    """Features and measure as the compiled loops read them: one axis of positions, none of it copied.
+
+    Ragged: ``features (T, C)``, ``ptr (N + 1,)``, ``measure (T, 1)``. Dense: ``(N, C, P)``, None, ``(N, 1, P)``.
+    """
+
+    features: Tensor
+    ptr: Tensor | None
+    measure: Tensor | None
 
 
 class Layout(ABC):
@@ -140,6 +153,34 @@ class Layout(ABC):
     @abstractmethod
     def with_measure(self, measure: Tensor | None) -> "Layout":
         """The same positions with another measure, a per-position fact of the accumulation dtype."""
+
+    @abstractmethod
+    def bare(self, features: Tensor) -> Bare | None:
+        """Features with ``mid = (C,)`` as the compiled loops read them; None where they cannot, as with kept axes."""
+
+    def sum_once(self, features: Tensor, *, mean: bool) -> Tensor | None:
+        """Sum or mean under the measure in one read, whatever stands at absent positions; None where that is slower.
+
+        Position tensor with ``mid = (C,)`` -> pooled ``(N, 1, C)``.
+        """
+        if not kernels.pays(features, self.measure) or kernels.differentiating(*_given(self.measure)):
+            return None
+        bare = self.bare(features)
+        if bare is None:
+            return None
+        pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, bare.measure, True, mean)[0]
+        return pooled
+
+    def weighted_sum_once(self, features: Tensor, weights: Tensor) -> Tensor | None:
+        """``weighted_sum`` in one read; None where weights differ between channels or that is slower."""
+        if weights.shape[2] != 1 or weights.dtype != self.dtype or not kernels.pays(features, weights):
+            return None
+        bare = self.bare(features)
+        if bare is None:
+            return None
+        weights = weights[:, :, 0].flatten(2) if bare.ptr is None else weights[:, :, 0]
+        pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, weights, False, False)[0]
+        return pooled
 
     @abstractmethod
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
@@ -237,3 +278,7 @@ class Layout(ABC):
         centres = [(axis.start + axis.stop).to(self.dtype) / (2 * axis.length) for axis in self.axes(where)]
         place = torch.stack(torch.broadcast_tensors(*centres), -1)
         return place if self.measure is None else torch.where(self.measure.unsqueeze(-1) > 0, place, 0.5)
+
+
+def _given(*tensors: Tensor | None) -> list[Tensor]:
+    return [tensor for tensor in tensors if tensor is not None]

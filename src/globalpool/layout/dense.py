@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from globalpool import kernels
-from globalpool.layout.base import Axis, Layout, product
+from globalpool.layout.base import Axis, Bare, Layout, product
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,12 @@ class Dense(Layout):
         count = product(self.spatial[axis] for axis in self.reduced)
         total = torch.ones((), dtype=self.dtype, device=self.device) * count
         return total.expand(self.samples, *self.kept_shape)
+
+    def bare(self, features: Tensor) -> Bare | None:
+        if self.kept or features.ndim != 2 + len(self.spatial) or not _one_line(features):
+            return None
+        measure = None if self.measure is None else self.measure.flatten(1).unsqueeze(1)
+        return Bare(features.flatten(2), None, measure)
 
     def ones(self) -> Tensor:
         one = torch.ones((), dtype=self.dtype, device=self.device)
@@ -140,6 +146,9 @@ class Dense(Layout):
         return values.permute(*range(first), *(first + order.index(axis) for axis in range(len(order))))
 
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
+        pooled = self.weighted_sum_once(features, weights)
+        if pooled is not None:
+            return pooled
         features = features.to(self.dtype)
         if weights.shape[2] != 1:
             return self.sum(weights * features.unsqueeze(1))
@@ -158,3 +167,10 @@ class Dense(Layout):
 
     def sum_samples(self, values: Tensor) -> Tensor:
         return kernels.dense_sum(values, tuple(range(-len(self.spatial), 0)))
+
+
+def _one_line(features: Tensor) -> bool:
+    """Whether one step leads from each position to the next, so that the spatial axes can be seen as one."""
+    sides, steps = features.shape[2:], features.stride()[2:]
+    pairs = zip(sides[1:], steps[:-1], steps[1:], strict=True)
+    return all(before == side * step for side, before, step in pairs)

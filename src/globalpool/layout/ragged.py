@@ -7,7 +7,7 @@ from torch import Tensor
 
 from globalpool import kernels
 from globalpool.errors import LayoutError
-from globalpool.layout.base import Axis, Layout, product
+from globalpool.layout.base import Axis, Bare, Layout, product
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,21 +15,37 @@ class Ragged(Layout):
     """Rows ``[ptr[n], ptr[n + 1])`` belong to sample ``n``; ``index (T,)`` is the sample of each row.
 
     ``shapes (N, D)`` makes each sample a small row-major grid, ``pos (T, D)`` a cloud of points. ``segment (T,)``
-    numbers what is summed together: the samples, or (sample, kept position) when ``kept`` axes stay.
+    numbers what is summed together: the samples, or (sample, kept position) when ``kept`` axes stay. Both are made
+    from ``ptr`` when they are asked for, unless they are given.
     """
 
     samples: int
-    index: Tensor
-    segment: Tensor
+    rows: int
     ptr: Tensor
     dtype: torch.dtype
     device: torch.device
+    given_index: Tensor | None = None
+    given_segment: Tensor | None = None
     kept: tuple[int, ...] = ()
     kept_lengths: tuple[int, ...] = ()
     measure: Tensor | None = None
     shapes: Tensor | None = None
     pos: Tensor | None = None
     assignment: Tensor | None = None
+
+    @property
+    def index(self) -> Tensor:
+        """The sample of each row, ``(T,)``."""
+        if self.given_index is None:
+            index = kernels.segments(self.ptr, self.rows)
+            object.__setattr__(self, "given_index", index)  # two threads would write the same
+            return index
+        return self.given_index
+
+    @property
+    def segment(self) -> Tensor:
+        """What each row is summed into, ``(T,)``."""
+        return self.index if self.given_segment is None else self.given_segment
 
     @property
     def kept_shape(self) -> tuple[int, ...]:
@@ -64,11 +80,18 @@ class Ragged(Layout):
         return pooled.index_select(0, self.segment)
 
     def total(self) -> Tensor:
+        if self.measure is None and not self.kept:
+            return self.ptr.diff().to(self.dtype)
         return self.sum(self.ones()[:, 0, 0] if self.measure is None else self.measure)
+
+    def bare(self, features: Tensor) -> Bare | None:
+        if self.kept or features.ndim != 2:
+            return None
+        return Bare(features, self.ptr, None if self.measure is None else self.measure.unsqueeze(1))
 
     def ones(self) -> Tensor:
         one = torch.ones((), dtype=self.dtype, device=self.device)
-        return one.expand(self.index.shape[0], 1, 1)
+        return one.expand(self.rows, 1, 1)
 
     def cells(self, where: str) -> tuple[Tensor, Tensor]:
         """Grid coordinate of each row and its sample's shape, both ``(T, D)``; needs ``shapes``."""
@@ -80,7 +103,7 @@ class Ragged(Layout):
                 "Pass shapes=(N, D): each sample's grid, its rows in row-major order.",
             )
         shape = self.shapes.index_select(0, self.index)
-        local = torch.arange(self.index.shape[0], device=self.device) - self.ptr.index_select(0, self.index)
+        local = torch.arange(self.rows, device=self.device) - self.ptr.index_select(0, self.index)
         below = torch.ones_like(local)
         coordinates = []
         for axis in reversed(range(shape.shape[1])):
@@ -129,6 +152,9 @@ class Ragged(Layout):
         return replace(self, measure=measure)
 
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
+        pooled = self.weighted_sum_once(features, weights)
+        if pooled is not None:
+            return pooled
         return self.sum(weights * features.to(self.dtype).unsqueeze(1))
 
     def contract(self, features: Tensor, weights: Tensor, rows: Tensor) -> Tensor:

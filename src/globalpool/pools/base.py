@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from globalpool.errors import PoolError
-from globalpool.layout import Layout, LayoutArguments, arrange
+from globalpool.layout import Layout, LayoutArguments, place
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +117,37 @@ class Pool(nn.Module, ABC):
         pooled = layout.weighted_sum(features, parts.weights)
         return pooled if parts.remainder is None else pooled + parts.remainder
 
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        """``(N, R, C, *kept)`` in one pass, or None where no such pass is faster than ``value`` for these features.
+
+        Unlike everywhere else, the features are as they came, also at absent positions. A subclass that changes
+        ``parts`` or ``value`` and not this is pooled without it.
+        """
+        return None
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super().__init_subclass__(**arguments)
+        own = vars(cls)
+        if "fused" not in own and ("value" in own or "parts" in own):
+            cls.fused = Pool.fused  # type: ignore[method-assign]
+
+    def pooled(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
+        """``value`` by the fastest way there is: what every caller of a pool asks for."""
+        fused = self.fused(features, layout)
+        return self.value(features, layout, parts) if fused is None else fused
+
     def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """The dtype of ``pool(x)`` for features of ``dtype``."""
         return dtype
 
     def arrange(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> tuple[Tensor, Layout]:
         """Features in standard order and their layout, with this pool's ``dim`` and ``empty`` applied."""
-        features, arranged = arrange(self.name, x, self.dim, **layout)
+        features, arranged = self._place(x, **layout)
+        # Not a product with the mask: NaN or Inf in absent positions must vanish, forward and backward.
+        return arranged.present(features, 0), arranged
+
+    def _place(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> tuple[Tensor, Layout]:
+        features, arranged = place(self.name, x, self.dim, **layout)
         if self.empty == "raise" and not torch.compiler.is_compiling():
             lacking = (arranged.total() <= 0).expand(arranged.samples, *arranged.kept_shape)
             if bool(lacking.any()):
@@ -134,14 +158,17 @@ class Pool(nn.Module, ABC):
 
     def forward(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Tensor:
         """Pooled vectors ``(N, R * C * prod(kept))``: region-major, then channel, then kept axes."""
-        features, arranged = self.arrange(x, **layout)
-        return self.value(features, arranged).to(self.value_dtype(x.dtype)).flatten(1)
+        features, arranged = self._place(x, **layout)
+        value = self.fused(features, arranged)
+        if value is None:
+            value = self.value(arranged.present(features, 0), arranged)
+        return value.to(self.value_dtype(x.dtype)).flatten(1)
 
     def decompose(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Decomposition:
         """Value, weights and remainder in one pass; ``pool(x) == value.flatten(1)``."""
         features, arranged = self.arrange(x, **layout)
         parts = self.parts(features, arranged)
-        value = self.value(features, arranged, parts).to(self.value_dtype(x.dtype))
+        value = self.pooled(features, arranged, parts).to(self.value_dtype(x.dtype))
         remainder = torch.zeros_like(value, dtype=arranged.dtype) if parts.remainder is None else parts.remainder
         return Decomposition(value, parts.weights, remainder)
 

@@ -44,7 +44,7 @@ class Blend(Composition):
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         a, b = self.a.parts(features, layout), self.b.parts(features, layout)
-        value = self._mix(self.a.value(features, layout, a), self.b.value(features, layout, b))
+        value = self._mix(self.a.pooled(features, layout, a), self.b.pooled(features, layout, b))
         remainder = None
         if a.remainder is not None or b.remainder is not None:
             rests = [torch.zeros_like(value) if own.remainder is None else own.remainder for own in (a, b)]
@@ -54,7 +54,7 @@ class Blend(Composition):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         if parts is not None and parts.value is not None:
             return parts.value
-        return self._mix(self.a.value(features, layout), self.b.value(features, layout))
+        return self._mix(self.a.pooled(features, layout), self.b.pooled(features, layout))
 
     def extra_repr(self) -> str:
         if isinstance(self.weight, nn.Module):

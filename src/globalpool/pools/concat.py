@@ -33,7 +33,7 @@ class Concat(Composition):
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         each = [pool.parts(features, layout) for pool in self.members]
-        values = [pool.value(features, layout, own) for pool, own in zip(self.members, each, strict=True)]
+        values = [pool.pooled(features, layout, own) for pool, own in zip(self.members, each, strict=True)]
         channels = max(own.weights.shape[2] for own in each)
         weights = [own.weights.expand(-1, -1, channels, *own.weights.shape[3:]) for own in each]
         remainder = None
@@ -45,7 +45,7 @@ class Concat(Composition):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         if parts is not None and parts.value is not None:
             return parts.value
-        return torch.cat([pool.value(features, layout) for pool in self.members], 1)
+        return torch.cat([pool.pooled(features, layout) for pool in self.members], 1)
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

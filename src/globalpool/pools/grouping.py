@@ -60,16 +60,18 @@ class HardGrouping(Grouping):
         self.place = self.order.argsort()
         ptr = torch.searchsorted(index, torch.arange(self.samples * count + 1, device=layout.device))
         measure = None if layout.measure is None else layout.to_rows(layout.measure)[self.order]
-        self.inside = Ragged(self.samples * count, index, index, ptr, layout.dtype, layout.device, measure=measure)
+        self.inside = Ragged(
+            self.samples * count, index.shape[0], ptr, layout.dtype, layout.device, index, measure=measure
+        )
         self.mass = self.inside.total().reshape(self.samples, count)
 
     def values(self, pool: Pool, features: Tensor) -> Tensor:
-        return self._by_sample(pool.value(self.layout.to_rows(features)[self.order], self.inside))
+        return self._by_sample(pool.pooled(self.layout.to_rows(features)[self.order], self.inside))
 
     def pool(self, pool: Pool, features: Tensor) -> Inside:
         rows = self.layout.to_rows(features)[self.order]
         parts = pool.parts(rows, self.inside)
-        value = self._by_sample(pool.value(rows, self.inside, parts))
+        value = self._by_sample(pool.pooled(rows, self.inside, parts))
         return Inside(value, None if parts.remainder is None else self._by_sample(parts.remainder), [parts])
 
     def _by_sample(self, pooled: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class SoftGrouping(Grouping):
     def values(self, pool: Pool, features: Tensor) -> Tensor:
         if pool.affine:
             return self.pool(pool, features).value
-        return torch.stack([pool.value(layout.present(features, 0), layout) for layout in self.layouts], -1)
+        return torch.stack([pool.pooled(layout.present(features, 0), layout) for layout in self.layouts], -1)
 
     def pool(self, pool: Pool, features: Tensor) -> Inside:
         if pool.affine:  # the weights need no features, and one product serves all clusters
@@ -106,7 +108,7 @@ class SoftGrouping(Grouping):
             held = layout.present(features, 0)
             own = pool.parts(held, layout)
             parts.append(own)
-            values.append(pool.value(held, layout, own))
+            values.append(pool.pooled(held, layout, own))
             rests.append(torch.zeros_like(values[-1]) if own.remainder is None else own.remainder)
         whole = all(own.remainder is None for own in parts)
         return Inside(torch.stack(values, -1), None if whole else torch.stack(rests, -1), parts)

@@ -47,7 +47,7 @@ class Nested(Composition, ABC):
             return parts.value
         grouping = self.grouping(features, layout)
         values, clusters = grouping.values(self.inner, features), grouping.clusters(self.weighting)
-        above = self.outer.value(clusters.present(values.flatten(1, 2), 0), clusters)
+        above = self.outer.pooled(clusters.present(values.flatten(1, 2), 0), clusters)
         return _split(above, values.shape[1:3]).flatten(1, 2)
 
     def parts(self, features: Tensor, layout: Layout) -> Parts:
@@ -56,7 +56,7 @@ class Nested(Composition, ABC):
         regions = inside.value.shape[1:3]
         vectors = clusters.present(inside.value.flatten(1, 2), 0)  # (N, R * C, G)
         parts = self.outer.parts(vectors, clusters)
-        value = self.outer.value(vectors, clusters, parts)  # (N, R2, R * C)
+        value = self.outer.pooled(vectors, clusters, parts)  # (N, R2, R * C)
         weights = parts.weights  # to (N, R2, R or 1, C or 1, G)
         weights = weights.unsqueeze(2) if weights.shape[2] == 1 else _split(weights, regions)
         remainder = None if parts.remainder is None else _split(parts.remainder, regions)

@@ -29,6 +29,9 @@ class Mean(Pool):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         return layout.mean(features).unsqueeze(1)
 
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        return layout.sum_once(features, mean=True)
+
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:
         return [cls()] if axes == 1 else [cls(), cls(dim=-1)]
@@ -48,6 +51,9 @@ class Sum(Pool):
 
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         return layout.sum(layout.weigh(features)).unsqueeze(1)
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        return layout.sum_once(features, mean=False)
 
     def value_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return kernels.accumulation_dtype(dtype)
