@@ -71,7 +71,7 @@ def test_meta_the_loops_are_taken() -> None:
         assert not kernels.pays(random(1 << 12, 64))
 
 
-POOLS = [gp.Mean(), gp.Sum()]
+POOLS = [gp.Mean(), gp.Sum(), gp.Max(), gp.Statistics(), gp.Statistics(eps=0.1)]
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)

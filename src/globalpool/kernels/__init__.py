@@ -1,6 +1,9 @@
 """The primitives over positions, and the one place that chooses who computes them."""
 
-from globalpool.kernels.choice import loops, pays
+from globalpool.kernels.choice import forced, loops, pays
+from globalpool.kernels.operators_max import largest
+from globalpool.kernels.operators_moments import moments
+from globalpool.kernels.operators_softmax import pointers, softmax
 from globalpool.kernels.operators_sum import weighted_sum
 from globalpool.kernels.reference import (
     accumulation_dtype,
@@ -23,12 +26,17 @@ __all__ = [
     "dense_sum",
     "dense_threshold",
     "differentiating",
+    "forced",
     "full_precision",
+    "largest",
     "loops",
+    "moments",
     "pays",
+    "pointers",
     "segment_max",
     "segment_sum",
     "segment_threshold",
     "segments",
+    "softmax",
     "weighted_sum",
 ]

@@ -34,6 +34,11 @@ def loops(use: Use) -> Iterator[None]:
         _use = before
 
 
+def forced() -> bool:
+    """Whether loops are to be taken also where torch's own operation is as fast."""
+    return _use == "always"
+
+
 def available() -> bool:
     """Whether the loops can be compiled here: Numba is installed and can be imported."""
     global _available
@@ -49,7 +54,7 @@ def available() -> bool:
 
 def pays(x: Tensor, *others: Tensor | None, crossover: int = CROSSOVER) -> bool:
     """Whether a loop computes something of the features ``x`` and the ``others`` beside them."""
-    if _use == "never" or x.device.type != "cpu" or x.dtype not in STORED or x.numel() == 0:
+    if _use == "never" or x.device.type != "cpu" or x.dtype not in (*STORED, torch.int64) or x.numel() == 0:
         return False
     if _use == "auto" and x.numel() < crossover:
         return False

@@ -5,7 +5,7 @@ process.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -13,19 +13,18 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array, populate_array
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 #: Sums may be taken in another order than written (always the same one); NaN and infinities keep their meaning.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Callable[..., Any]) -> Any:
     """The loop as machine code that runs without the interpreter's lock, kept on disk where that is possible."""
     try:
         loop = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")(function)
     except (RuntimeError, OSError):  # there is no place for a cache
-        return njit(nogil=True, fastmath=FAST, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return njit(nogil=True, fastmath=FAST, error_model="numpy")(function)
     _forgive(loop)
-    return loop  # type: ignore[no-any-return]
+    return loop
 
 
 def _forgive(loop: Any) -> None:
@@ -48,9 +47,9 @@ def _forgive(loop: Any) -> None:
     cache.load_overload, cache.save_overload = loaded, saved
 
 
-def inlined(function: Function) -> Function:
+def inlined(function: Callable[..., Any]) -> Any:
     """A piece of loops, compiled into each that calls it."""
-    return njit(nogil=True, fastmath=FAST, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return njit(nogil=True, fastmath=FAST, error_model="numpy")(function)
 
 
 @intrinsic

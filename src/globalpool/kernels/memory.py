@@ -90,6 +90,15 @@ def plan(x: Tensor, ptr: Tensor | None) -> Plan:
     return Plan(slices, pieces, cutting.split(slices, _parts(x)))
 
 
+def sample_runs(x: Tensor, ptr: Tensor) -> tuple[list[tuple[int, int]], Any]:
+    """Whole samples of ragged ``x (T, R)`` in runs of about as many rows, and ``ptr`` as an array."""
+    pointers = ptr.detach().contiguous().numpy()
+    cost = pointers + np.arange(len(pointers))
+    bounds = np.searchsorted(cost, np.linspace(0, cost[-1], _parts(x) + 1)).tolist()
+    bounds[0], bounds[-1] = 0, len(pointers) - 1
+    return [(a, b) for a, b in itertools.pairwise(bounds) if a < b], pointers
+
+
 def scratch(plan: Plan, *shape: int) -> Any:
     """float64 ``(pieces, *shape)`` for what the pieces of long samples give."""
     return np.empty((plan.pieces, *shape))

@@ -79,6 +79,16 @@ class Bare:
     ptr: Tensor | None
     measure: Tensor | None
 
+    @property
+    def facts(self) -> Tensor | None:
+        """The measure as a per-position fact, ``(T,)`` or ``(N, P)``."""
+        return None if self.measure is None else self.measure.squeeze(1)
+
+    @property
+    def settled(self) -> bool:
+        """Whether torch's own reductions read at the limit: dense, unmeasured, each channel's positions in a row."""
+        return not kernels.forced() and self.ptr is None and self.measure is None and self.features.stride(2) == 1
+
 
 class Layout(ABC):
     """Where the positions of a batch are. ``measure`` is None when every position counts one.
@@ -158,15 +168,20 @@ class Layout(ABC):
     def bare(self, features: Tensor) -> Bare | None:
         """Features with ``mid = (C,)`` as the compiled loops read them; None where they cannot, as with kept axes."""
 
+    def paying(self, features: Tensor, *others: Tensor) -> Bare | None:
+        """``bare`` where compiled loops pay and nobody differentiates by the measure or the ``others`` beside it."""
+        given = [*others] if self.measure is None else [*others, self.measure]
+        if not kernels.pays(features, *given) or kernels.differentiating(*given):
+            return None
+        return self.bare(features)
+
     def sum_once(self, features: Tensor, *, mean: bool) -> Tensor | None:
         """Sum or mean under the measure in one read, whatever stands at absent positions; None where that is slower.
 
         Position tensor with ``mid = (C,)`` -> pooled ``(N, 1, C)``.
         """
-        if not kernels.pays(features, self.measure) or kernels.differentiating(*_given(self.measure)):
-            return None
-        bare = self.bare(features)
-        if bare is None:
+        bare = self.paying(features)
+        if bare is None or (bare.settled and features.dtype == self.dtype):
             return None
         pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, bare.measure, True, mean)[0]
         return pooled
@@ -181,6 +196,10 @@ class Layout(ABC):
         weights = weights[:, :, 0].flatten(2) if bare.ptr is None else weights[:, :, 0]
         pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, weights, False, False)[0]
         return pooled
+
+    def softmax_once(self, scores: Tensor, temperature: Tensor | float) -> Tensor | None:
+        """``softmax`` by compiled loops; None where there are none or they are slower."""
+        return None
 
     @abstractmethod
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
@@ -263,6 +282,9 @@ class Layout(ABC):
         Position tensor in and out; zeros for an empty sample. Scores are shifted before they are divided, so that
         no temperature overflows.
         """
+        weights = self.softmax_once(scores, temperature)
+        if weights is not None:
+            return weights
         below, _ = self.below_maximum(scores)
         return self.normalize(self.weigh(torch.exp(below / temperature)))
 
@@ -278,7 +300,3 @@ class Layout(ABC):
         centres = [(axis.start + axis.stop).to(self.dtype) / (2 * axis.length) for axis in self.axes(where)]
         place = torch.stack(torch.broadcast_tensors(*centres), -1)
         return place if self.measure is None else torch.where(self.measure.unsqueeze(-1) > 0, place, 0.5)
-
-
-def _given(*tensors: Tensor | None) -> list[Tensor]:
-    return [tensor for tensor in tensors if tensor is not None]

@@ -9,6 +9,9 @@ from globalpool import kernels
 from globalpool.errors import LayoutError
 from globalpool.layout.base import Axis, Bare, Layout, product
 
+#: Scores from which on a compiled softmax is faster than five operations of torch.
+SOFTMAX = 1 << 11
+
 
 @dataclass(frozen=True, eq=False)
 class Ragged(Layout):
@@ -156,6 +159,15 @@ class Ragged(Layout):
         if pooled is not None:
             return pooled
         return self.sum(weights * features.to(self.dtype).unsqueeze(1))
+
+    def softmax_once(self, scores: Tensor, temperature: Tensor | float) -> Tensor | None:
+        given = [entry for entry in (self.measure, temperature) if isinstance(entry, Tensor)]
+        if self.kept or kernels.differentiating(*given) or not kernels.pays(scores, *given, crossover=SOFTMAX):
+            return None
+        columns = scores.to(self.dtype).flatten(1)
+        rate = 1 / torch.as_tensor(temperature, dtype=torch.float64).flatten()
+        weights: Tensor = kernels.softmax(columns, self.ptr, self.measure, rate.expand(columns.shape[1]))
+        return weights.reshape(scores.shape)
 
     def contract(self, features: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
         features, weights = features.to(rows.dtype), weights.to(rows.dtype)

@@ -30,6 +30,13 @@ class Max(Pool):
         hits = layout.present(features == layout.spread(layout.max(features)), False)
         return Parts(layout.normalize(hits.to(layout.dtype)).unsqueeze(1))
 
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        bare = layout.paying(features)
+        if bare is None or (bare.settled and not kernels.differentiating(features)):
+            return None
+        top, _ = kernels.largest(bare.features, bare.ptr, bare.facts)
+        return layout.zero_if_empty(top).unsqueeze(1)
+
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         """The maximum to the last bit, with the shares as its gradient."""
         top = layout.zero_if_empty(layout.max(features).to(layout.dtype))

@@ -1,10 +1,13 @@
 """Mean and deviation of each channel: statistics pooling."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Self
 
+import torch
 from torch import Tensor
 
+from globalpool import kernels
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.deviation import Spread, check_eps
@@ -44,6 +47,15 @@ class Statistics(Pool):
         if parts is not None and parts.value is not None:
             return parts.value
         return Spread(features, layout, layout.uniform(), self.eps).value()
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        bare = layout.paying(features)
+        if bare is None:
+            return None
+        mean, deviation, *_ = kernels.moments(bare.features, bare.ptr, bare.facts)
+        if self.eps:
+            deviation = layout.zero_if_empty(torch.hypot(deviation, deviation.new_tensor(math.sqrt(self.eps))))
+        return torch.stack([mean, deviation], 1)
 
     def extra_repr(self) -> str:
         return f"eps={self.eps:g}"
