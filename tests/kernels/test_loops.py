@@ -71,7 +71,18 @@ def test_meta_the_loops_are_taken() -> None:
         assert not kernels.pays(random(1 << 12, 64))
 
 
-POOLS = [gp.Mean(), gp.Sum(), gp.Max(), gp.Statistics(), gp.Statistics(eps=0.1)]
+POOLS = [
+    gp.Mean(),
+    gp.Sum(),
+    gp.Max(),
+    gp.Statistics(),
+    gp.Statistics(eps=0.1),
+    gp.GeM(),
+    gp.GeM(2.5, eps=0.1),
+    gp.LogMeanExp(2.0),
+    gp.LogMeanExp(-0.5),
+    gp.SoftmaxPool(0.5),
+]
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)

@@ -1,6 +1,13 @@
 """The primitives over positions, and the one place that chooses who computes them."""
 
 from globalpool.kernels.choice import forced, loops, pays
+from globalpool.kernels.operators_exponential import (
+    LOG_MEAN_EXP,
+    POWER,
+    SMOOTH_MINIMUM,
+    SOFTMAX,
+    exponential_mean,
+)
 from globalpool.kernels.operators_max import largest
 from globalpool.kernels.operators_moments import moments
 from globalpool.kernels.operators_softmax import pointers, softmax
@@ -20,12 +27,17 @@ from globalpool.kernels.reference import (
 from globalpool.kernels.second import segments
 
 __all__ = [
+    "LOG_MEAN_EXP",
+    "POWER",
+    "SMOOTH_MINIMUM",
+    "SOFTMAX",
     "accumulation_dtype",
     "blocked_matmul",
     "dense_max",
     "dense_sum",
     "dense_threshold",
     "differentiating",
+    "exponential_mean",
     "forced",
     "full_precision",
     "largest",

@@ -1,162 +1,197 @@
 """Means of exponentials, of powers, and softmax-weighted means of each channel, one read of the features.
 
 A block of rows is looked at twice while it is in the cache: for its maximum, then for its terms relative to the
-largest value so far, so that nothing overflows. ``kind``: see below; ``power``: the exponent where it is a small whole
-number, else 0.
+largest value so far, so that nothing overflows.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
-from globalpool.kernels.compiled import compiled, inlined, row, widen
-from globalpool.kernels.elementary import expm1_pair, exponential, logarithm
+from globalpool.kernels.compiled import compiled, inlined, narrow, row, widen
+from globalpool.kernels.kinds import SMOOTH_MINIMUM
+from globalpool.kernels.loops_max import line_max
+from globalpool.kernels.terms import add_row, add_value, finished, raised, relative_to, seen, slope
 
-#: ``log mean exp``; the same of ``-x``; softmax-weighted mean; ``(mean max(x, floor)^p)^(1/p)``.
-LOG_MEAN_EXP, SMOOTH_MINIMUM, SOFTMAX, POWER = 0, 1, 2, 3
-BLOCK = 32
-
-
-@inlined
-def seen(value: Any, kind: int, floor: Any) -> Any:
-    """The value whose maximum the terms are relative to."""
-    if kind == POWER:
-        return floor if value < floor else value
-    return -value if kind == SMOOTH_MINIMUM else value
+#: Numbers in a block, which stay in the cache; rows whose terms are added in the features' own precision.
+BLOCK, SHORT = 1 << 15, 32
 
 
 @inlined
-def whole_power(base: Any, power: int) -> Any:
-    """``base ** power`` for 1 to 4, by products; 1 for 0."""
-    if power == 0:
-        return base / base
-    if power == 1:
-        return base
-    square = base * base
-    return square if power == 2 else square * base if power == 3 else square * square
-
-
-@inlined
-def shrink(before: float, after: float, rate: float, kind: int) -> float:
-    """The exponent by which terms shrink when the largest value rises from ``before`` to ``after``."""
-    if before == after:
-        return 0.0
-    return rate * (math.log(before / after) if kind == POWER else before - after)
-
-
-@inlined
-def relative_to(top: Any, kind: int, zero: Any) -> Any:
-    """What a value is taken relative to: the maximum (0 where that is -inf), or its inverse for powers."""
-    if kind == POWER:
-        return 1 / top
-    return zero if top == -np.inf else top
-
-
-@inlined
-def add_terms(
-    a: Any, weight: float, kind: int, power: int, floor: Any, rate: Any, base: Any, mass: Any, rest: Any
+def _raise(
+    highest: Any, count: float, kind: int, power: int, rate: Any, top: Any, base: Any, mass: Any, rest: Any
 ) -> None:
-    """One row: ``mass += w e``, and ``rest += w (e - 1)``, or ``w e x`` for the softmax-weighted mean."""
-    for c in range(base.shape[0]) if kind == POWER and power else range(0):
-        mass[c] += weight * np.float64(whole_power(seen(widen(a[c]), POWER, floor) * base[c], power))
-    for c in range(base.shape[0]) if kind == POWER and not power else range(0):
-        e, drop = expm1_pair(rate[c] * logarithm(seen(widen(a[c]), POWER, floor) * base[c]))
-        mass[c] += weight * np.float64(e)
-        rest[c] += weight * np.float64(drop)
-    for c in range(base.shape[0]) if kind == SOFTMAX else range(0):
-        value = widen(a[c])
-        e = weight * np.float64(exponential(rate[c] * (value - base[c])))
-        mass[c] += e
-        rest[c] += e * np.float64(value)
-    for c in range(base.shape[0]) if kind == LOG_MEAN_EXP else range(0):
-        e, drop = expm1_pair(rate[c] * (widen(a[c]) - base[c]))
-        mass[c] += weight * np.float64(e)
-        rest[c] += weight * np.float64(drop)
-    for c in range(base.shape[0]) if kind == SMOOTH_MINIMUM else range(0):
-        e, drop = expm1_pair(rate[c] * (-widen(a[c]) - base[c]))
-        mass[c] += weight * np.float64(e)
-        rest[c] += weight * np.float64(drop)
-
-
-@inlined
-def finish(top: float, mass: float, rest: float, count: float, rate: float, kind: int, power: int) -> float:
-    """The pooled value of one channel."""
-    if count == 0:
-        return 0.0
-    if kind == SOFTMAX:
-        return rest / mass if mass != 0 else rest
-    if kind == POWER and power:
-        return top * (mass / count) ** (1 / rate)
-    drop = rest / count
-    logarithm_of_mean = math.log1p(drop) if drop > -0.5 else math.log(mass / count)
-    if kind == POWER:
-        return top * math.exp(logarithm_of_mean / rate)
-    value = (0.0 if top == -np.inf else top) + logarithm_of_mean / rate
-    return -value if kind == SMOOTH_MINIMUM else value
-
-
-@inlined
-def raise_top(
-    c: int, highest: Any, count: float, kind: int, power: int, rate: Any, top: Any, base: Any, mass: Any, rest: Any
-) -> None:
-    """A channel's terms so far, made relative to a larger value."""
-    if highest > top[c] or highest != highest:
-        if count > 0:
-            factor = shrink(np.float64(top[c]), np.float64(highest), np.float64(rate[c]), kind)
-            mass[c] *= math.exp(factor)
-            rest[c] *= math.exp(factor)
-            if kind != SOFTMAX and not power:
-                rest[c] += count * math.expm1(factor)
-        top[c] = highest
-        base[c] = relative_to(top[c], kind, type(base[c])(0))
+    for c in range(top.shape[0]):
+        if count == 0 or highest[c] > top[c] or highest[c] != highest[c]:
+            mass[c], rest[c] = raised(
+                mass[c], rest[c], count, kind, power, np.float64(rate[c]), np.float64(top[c]), np.float64(highest[c])
+            )
+            top[c] = highest[c]
+            base[c] = relative_to(top[c], kind, top[c] - top[c] if top[c] > -np.inf else base[c] * 0)
 
 
 @compiled
 def exponential_rows(
-    x: Any, stride: int, skew: int, slices: Any, first: int, last: int, weights: Any, rate: Any,
-    kind: int, power: int, floor: Any, out: Any, tops: Any, masses: Any, pieces: Any, counts: Any,
+    x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any, rate: Any,
+    kind: int, power: int, floor: Any, out: Any, tops: Any, masses: Any, totals: Any, pieces: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """``out``, ``tops`` and ``masses`` ``(N, C)``; ``rate (C,)``; ``pieces (K, 3, C)`` and ``counts (K,)``."""
+    """``out``, ``tops``, ``masses`` ``(N, C)``, ``totals (N,)``; ``rate (C,)``; ``pieces (K, 3, C)``, ``counts (K,)``."""
     channels = out.shape[1]
+    block = max(SHORT, BLOCK // channels)
     top, base, highest = np.empty(channels, out.dtype), np.empty(channels, out.dtype), np.empty(channels, out.dtype)
+    near_mass, near_rest = np.empty(channels, out.dtype), np.empty(channels, out.dtype)
     mass, rest = np.empty(channels), np.empty(channels)
     for s in range(first, last):
         sample, start, stop, piece = slices[s, 0], slices[s, 1], slices[s, 2], slices[s, 3]
         top[:] = -np.inf
+        base[:] = 0
         mass[:] = 0
         rest[:] = 0
         count = 0.0
-        for begin in range(start, stop, BLOCK):
-            end = min(begin + BLOCK, stop)
+        for begin in range(start, stop, block):
+            end = min(begin + block, stop)
             highest[:] = top
             present = 0
             for t in range(begin, end):
-                if weights.shape[0] and weights[t] == 0:
-                    continue
-                present += 1
-                a = row(x, sample * skew + t * stride, channels)
-                for c in range(channels):
-                    value = seen(widen(a[c]), kind, floor)
-                    highest[c] = value if not value <= highest[c] else highest[c]
-            if not present:
-                continue
-            if count == 0:
-                for c in range(channels):
-                    top[c] = highest[c]
-                    base[c] = relative_to(top[c], kind, out.dtype.type(0))
-            else:
-                for c in range(channels):
-                    raise_top(c, highest[c], count, kind, power, rate, top, base, mass, rest)
-            for t in range(begin, end):
-                weight = np.float64(weights[t]) if weights.shape[0] else 1.0
-                if weight != 0:
+                if not measure.shape[0] or measure[t] != 0:
+                    present += 1
                     a = row(x, sample * skew + t * stride, channels)
-                    add_terms(a, weight, kind, power, floor, rate, base, mass, rest)
-                    count += weight
+                    for c in range(channels):
+                        value = seen(widen(a[c]), kind, floor)
+                        highest[c] = highest[c] if value <= highest[c] else value
+            if present:
+                _raise(highest, count, kind, power, rate, top, base, mass, rest)
+            for near in range(begin, end if present else begin, SHORT):
+                near_mass[:] = 0
+                near_rest[:] = 0
+                for t in range(near, min(near + SHORT, end)):
+                    weight = measure[t] if measure.shape[0] else out.dtype.type(1)
+                    if weight != 0:
+                        a = row(x, sample * skew + t * stride, channels)
+                        add_row(a, weight, kind, power, floor, rate, base, near_mass, near_rest)
+                        count += weight
+                for c in range(channels):
+                    mass[c] += np.float64(near_mass[c])
+                    rest[c] += np.float64(near_rest[c])
         if piece < 0:
+            totals[sample] = count
             for c in range(channels):
-                out[sample, c] = finish(top[c], mass[c], rest[c], count, rate[c], kind, power)
+                out[sample, c] = finished(np.float64(top[c]), mass[c], rest[c], count, np.float64(rate[c]), kind, power)
                 tops[sample, c], masses[sample, c] = top[c], mass[c]
         else:
             pieces[piece, 0], pieces[piece, 1], pieces[piece, 2], counts[piece] = top, mass, rest, count
+
+
+@compiled
+def join_exponentials(
+    slices: Any,
+    pieces: Any,
+    counts: Any,
+    rate: Any,
+    kind: int,
+    power: int,
+    out: Any,
+    tops: Any,
+    masses: Any,
+    totals: Any,
+) -> None:
+    """Pieces of long samples joined in their order."""
+    s = 0
+    while s < slices.shape[0]:
+        if slices[s, 3] < 0:
+            s += 1
+            continue
+        sample, begin = slices[s, 0], s
+        while s < slices.shape[0] and slices[s, 0] == sample:
+            s += 1
+        for c in range(out.shape[1]):
+            own, top, mass, rest, count = np.float64(rate[c]), -np.inf, 0.0, 0.0, 0.0
+            for place in range(begin, s):
+                piece = slices[place, 3]
+                if counts[piece] > 0:
+                    other, more, others = pieces[piece, 0, c], pieces[piece, 1, c], pieces[piece, 2, c]
+                    higher = other if other > top or other != other else top
+                    mass, rest = raised(mass, rest, count, kind, power, own, top, higher)
+                    more, others = raised(more, others, counts[piece], kind, power, own, other, higher)
+                    top, mass, rest, count = higher, mass + more, rest + others, count + counts[piece]
+            out[sample, c] = finished(top, mass, rest, count, own, kind, power)
+            tops[sample, c], masses[sample, c], totals[sample] = top, mass, count
+
+
+@compiled
+def exponential_lines(
+    x: Any, sample: int, channel: int, length: int, first: int, last: int, measure: Any, rate: Any,
+    kind: int, power: int, floor: Any, out: Any, tops: Any, masses: Any, totals: Any,
+) -> None:  # fmt: skip
+    """The same for lines; ``measure`` flat ``(N, P)``."""
+    channels = out.shape[1]
+    one, lowest = out.dtype.type(1), out.dtype.type(-np.inf)
+    for line in range(first, last):
+        n, c = line // channels, line % channels
+        top, base, mass, rest, count = lowest, out.dtype.type(0), 0.0, 0.0, 0.0
+        for begin in range(0, length, BLOCK):
+            size = min(BLOCK, length - begin)
+            a = row(x, n * sample + c * channel + begin, size)
+            w = row(measure, n * length + begin if measure.shape[0] else 0, size if measure.shape[0] else 0)
+            highest = line_max(a, w, -one if kind == SMOOTH_MINIMUM else one, lowest)
+            highest = seen(highest, kind, floor) if kind != SMOOTH_MINIMUM else highest
+            higher = top if highest <= top else highest
+            mass, rest = raised(
+                mass, rest, count, kind, power, np.float64(rate[c]), np.float64(top), np.float64(higher)
+            )
+            top, base = higher, relative_to(higher, kind, out.dtype.type(0))
+            if measure.shape[0]:
+                for p in range(size):
+                    if w[p] != 0:
+                        more, others = add_value(widen(a[p]), np.float64(w[p]), kind, power, floor, rate[c], base)
+                        mass += more
+                        rest += others
+                        count += np.float64(w[p])
+            else:
+                for p in range(size):
+                    more, others = add_value(widen(a[p]), 1.0, kind, power, floor, rate[c], base)
+                    mass += more
+                    rest += others
+                count += size
+        out[n, c] = finished(np.float64(top), mass, rest, count, np.float64(rate[c]), kind, power)
+        tops[n, c], masses[n, c], totals[n] = top, mass, count
+
+
+@compiled
+def exponential_gradient_rows(
+    x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any, rate: Any,
+    kind: int, power: int, floor: Any, pooled: Any, bases: Any, factors: Any, out: Any, out_stride: int, out_skew: int,
+) -> None:  # fmt: skip
+    """``factors (N, C)`` times each position's measure and slope; 0 at absent positions."""
+    channels = pooled.shape[1]
+    for s in range(first, last):
+        sample, start, stop = slices[s, 0], slices[s, 1], slices[s, 2]
+        for t in range(start, stop):
+            a = row(x, sample * skew + t * stride, channels)
+            b = row(out, sample * out_skew + t * out_stride, channels)
+            weight = measure[t] if measure.shape[0] else pooled.dtype.type(1)
+            if weight == 0:
+                for c in range(channels):
+                    b[c] = narrow(pooled.dtype.type(0), b)
+                continue
+            for c in range(channels):
+                own = slope(widen(a[c]), kind, power, floor, rate[c], bases[sample, c], pooled[sample, c])
+                b[c] = narrow(weight * factors[sample, c] * own, b)
+
+
+@compiled
+def exponential_gradient_lines(
+    x: Any, sample: int, channel: int, length: int, first: int, last: int, measure: Any, rate: Any,
+    kind: int, power: int, floor: Any, pooled: Any, bases: Any, factors: Any, out: Any, out_sample: int,
+    out_channel: int,
+) -> None:  # fmt: skip
+    """The same for lines."""
+    channels = pooled.shape[1]
+    for line in range(first, last):
+        n, c = line // channels, line % channels
+        a, b = row(x, n * sample + c * channel, length), row(out, n * out_sample + c * out_channel, length)
+        y, base, factor = pooled[n, c], bases[n, c], factors[n, c]
+        for p in range(length):
+            weight = measure[n * length + p] if measure.shape[0] else pooled.dtype.type(1)
+            own = slope(widen(a[p]), kind, power, floor, rate[c], base, y)
+            b[p] = narrow(weight * factor * own if weight != 0 else pooled.dtype.type(0), b)

@@ -13,7 +13,7 @@ LANES = 16
 def max_rows(
     x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any, tops: Any, ties: Any, pieces: Any
 ) -> None:
-    """``tops (N, C)`` and ``ties (N, C)`` over rows whose ``measure (T,)`` (length 0: all) is not 0; ``pieces (K, 2, C)``.
+    """``tops`` and ``ties (N, C)`` over rows whose ``measure (T,)`` (length 0: all) is not 0; ``pieces (K, 2, C)``.
 
     NaN is larger than everything. A sample without positions has -inf and no ties.
     """
@@ -54,20 +54,20 @@ def join_max(slices: Any, pieces: Any, tops: Any, ties: Any) -> None:
 
 
 @inlined
-def _line_max(a: Any, weights: Any, lowest: Any) -> Any:
-    """The largest of a line in lanes of their own: one running maximum would wait for itself."""
+def line_max(a: Any, weights: Any, sign: Any, lowest: Any) -> Any:
+    """The largest of a line times ``sign``, in lanes of their own: one running maximum would wait for itself."""
     lanes = np.full(LANES, lowest)
     whole = a.shape[0] // LANES * LANES
     for begin in range(0, whole, LANES):
         part = row(a, begin, LANES)
         held = row(weights, begin if weights.shape[0] else 0, LANES)
         for lane in range(LANES):
-            value = widen(part[lane])
+            value = sign * widen(part[lane])
             rises = (value > lanes[lane] or value != value) and (not weights.shape[0] or held[lane] != 0)
             lanes[lane] = value if rises else lanes[lane]
     top = lowest
     for p in range(whole, a.shape[0]):
-        value = widen(a[p])
+        value = sign * widen(a[p])
         if (value > top or value != value) and (not weights.shape[0] or weights[p] != 0):
             top = value
     for lane in range(LANES):
@@ -85,7 +85,7 @@ def max_lines(
         n, c = line // channels, line % channels
         a = row(x, n * sample + c * channel, length)
         held = row(measure, n * length if measure.shape[0] else 0, length if measure.shape[0] else 0)
-        top = _line_max(a, held, tops.dtype.type(-np.inf))
+        top = line_max(a, held, tops.dtype.type(1), tops.dtype.type(-np.inf))
         count = 0
         for p in range(length):
             count += (widen(a[p]) == top) and (not measure.shape[0] or held[p] != 0)

@@ -27,7 +27,7 @@ def moment_rows(
     x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any,
     means: Any, spreads: Any, totals: Any, pieces: Any, piece_totals: Any,
 ) -> None:  # fmt: skip
-    """``means`` and ``spreads`` (mean squares around them) ``(N, C)``, ``totals (N,)``, float64; ``pieces (K, 2, C)``."""
+    """``means``, ``spreads`` (mean squares around them) ``(N, C)`` and ``totals (N,)``; ``pieces (K, 2, C)``; float64."""
     channels = means.shape[1]
     mean, spread = np.empty(channels), np.empty(channels)
     sums, squares = np.empty(channels), np.empty(channels)

@@ -175,6 +175,18 @@ class Layout(ABC):
             return None
         return self.bare(features)
 
+    def exponential_once(self, features: Tensor, rate: Tensor | float, kind: int, floor: float = 0.0) -> Tensor | None:
+        """``kernels.exponential_mean`` of features as they came, ``(N, 1, C)``; None where it cannot or is slower.
+
+        ``rate``: a number, or a tensor () or with one entry a channel, which nobody differentiates by.
+        """
+        bare = self.paying(features, *([rate] if isinstance(rate, Tensor) else []))
+        if bare is None:
+            return None
+        rates = torch.as_tensor(rate, dtype=torch.float64).flatten().expand(features.shape[1])
+        pooled: Tensor = kernels.exponential_mean(bare.features, bare.ptr, bare.facts, rates, kind, floor)[0]
+        return pooled.unsqueeze(1)
+
     def sum_once(self, features: Tensor, *, mean: bool) -> Tensor | None:
         """Sum or mean under the measure in one read, whatever stands at absent positions; None where that is slower.
 

@@ -6,6 +6,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from globalpool import kernels
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.learned import Learned, Positive, check_positive, current, shown
@@ -66,6 +67,9 @@ class GeM(Pool):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         _, log_value, top = self._power_mean(features, layout)
         return layout.zero_if_empty(top * torch.exp(log_value)).unsqueeze(1)
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        return layout.exponential_once(features, current(self.name, self.p, features), kernels.POWER, self.eps)
 
     def extra_repr(self) -> str:
         return f"eps={self.eps}{shown(', p', self.p)}"

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from torch import Tensor, nn
 
+from globalpool import kernels
 from globalpool.errors import PoolError
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
@@ -69,6 +70,10 @@ class LogMeanExp(Pool):
     def value(self, features: Tensor, layout: Layout, parts: Parts | None = None) -> Tensor:
         exponents, top = self._exponents(features, layout)
         return (self._sign * (top + log_mean_exp(exponents, layout) / self._rate(top))).unsqueeze(1)
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        kind = kernels.SMOOTH_MINIMUM if self._sign < 0 else kernels.LOG_MEAN_EXP
+        return layout.exponential_once(features, self._rate(features), kind)
 
     def extra_repr(self) -> str:
         return shown("r", self.r)

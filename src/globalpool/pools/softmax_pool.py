@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from torch import Tensor
 
+from globalpool import kernels
 from globalpool.layout import Layout
 from globalpool.pools.base import Parts, Pool
 from globalpool.pools.learned import Learned, Positive, check_positive, current, shown
@@ -35,6 +36,10 @@ class SoftmaxPool(Pool):
     def parts(self, features: Tensor, layout: Layout) -> Parts:
         scores = features.to(layout.dtype)
         return Parts(layout.softmax(scores, current(self.name, self.temperature, scores)).unsqueeze(1))
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        rate = 1 / current(self.name, self.temperature, features)
+        return layout.exponential_once(features, rate, kernels.SOFTMAX)
 
     def extra_repr(self) -> str:
         return shown("temperature", self.temperature)
