@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from globalpool.kernels import slices as cutting
+from globalpool.kernels.pages import in_large_pages
 
 #: How Numba, which knows no half precision, is given it: float16 and bfloat16 as differently signed bits.
 BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
@@ -41,7 +42,10 @@ def readable(x: Tensor) -> Tensor:
 def like(x: Tensor) -> Tensor:
     """Memory for a gradient, laid out like ``x`` where loops can write that, else contiguous."""
     out = torch.empty_like(x)
-    return out if readable(out) is out else torch.empty_like(x, memory_format=torch.contiguous_format)
+    if readable(out) is not out:
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    in_large_pages(out)
+    return out
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from globalpool.layout.check import (
     require,
 )
 from globalpool.layout.dense import Dense
+from globalpool.layout.jagged import rows_of_nested
 from globalpool.layout.ragged import Ragged
 
 ARGUMENTS = frozenset(LayoutArguments.__annotations__)
@@ -38,12 +39,15 @@ def place(
 ) -> tuple[Tensor, Layout]:
     """Features as dense ``(N, C, *S)`` or ragged ``(T, C)``, as they are at absent positions too, and their layout.
 
+    A nested tensor of torch's jagged layout, ``(N, length, C)`` or ``(N, C, length)``, is its rows with its offsets.
     ``where`` names the caller in errors; ``dim`` names the axes of ``(N, C, *S)`` that are reduced (None = all of
     ``S``), counted as in torch: 2 is the first spatial axis, -1 the last.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         hint = "Write x.float()." if isinstance(x, Tensor) else "Write torch.as_tensor(x)."
         raise LayoutError(where, "features as a floating-point tensor", describe(x), hint)
+    if x.is_nested:
+        x, arguments = rows_of_nested(where, x, arguments)
     unknown = sorted(set(arguments) - ARGUMENTS)
     if unknown:
         hint = "`mask` is True at real positions, torch's key_padding_mask at absent ones: pass mask=~key_padding_mask."

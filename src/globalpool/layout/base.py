@@ -10,7 +10,7 @@ The first axis counts samples or rows and ``mid`` follows it, so code that only 
 primitives serves both layouts.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
@@ -18,8 +18,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from globalpool import kernels
 from globalpool.layout.check import MEASURES
+from globalpool.layout.once import Once
 
 
 def product(lengths: Iterable[int]) -> int:
@@ -68,29 +68,7 @@ class Axis:
     points: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Bare:
-    """Features and measure as the compiled loops read them: one axis of positions, none of it copied.
-
-    Ragged: ``features (T, C)``, ``ptr (N + 1,)``, ``measure (T, 1)``. Dense: ``(N, C, P)``, None, ``(N, 1, P)``.
-    """
-
-    features: Tensor
-    ptr: Tensor | None
-    measure: Tensor | None
-
-    @property
-    def facts(self) -> Tensor | None:
-        """The measure as a per-position fact, ``(T,)`` or ``(N, P)``."""
-        return None if self.measure is None else self.measure.squeeze(1)
-
-    @property
-    def settled(self) -> bool:
-        """Whether torch's own reductions read at the limit: dense, unmeasured, each channel's positions in a row."""
-        return not kernels.forced() and self.ptr is None and self.measure is None and self.features.stride(2) == 1
-
-
-class Layout(ABC):
+class Layout(Once):
     """Where the positions of a batch are. ``measure`` is None when every position counts one.
 
     ``assignment``: the cluster of each position as a per-position fact of integers, or the shares of all clusters as a
@@ -163,55 +141,6 @@ class Layout(ABC):
     @abstractmethod
     def with_measure(self, measure: Tensor | None) -> "Layout":
         """The same positions with another measure, a per-position fact of the accumulation dtype."""
-
-    @abstractmethod
-    def bare(self, features: Tensor) -> Bare | None:
-        """Features with ``mid = (C,)`` as the compiled loops read them; None where they cannot, as with kept axes."""
-
-    def paying(self, features: Tensor, *others: Tensor) -> Bare | None:
-        """``bare`` where compiled loops pay and nobody differentiates by the measure or the ``others`` beside it."""
-        given = [*others] if self.measure is None else [*others, self.measure]
-        if not kernels.pays(features, *given) or kernels.differentiating(*given):
-            return None
-        return self.bare(features)
-
-    def exponential_once(self, features: Tensor, rate: Tensor | float, kind: int, floor: float = 0.0) -> Tensor | None:
-        """``kernels.exponential_mean`` of features as they came, ``(N, 1, C)``; None where it cannot or is slower.
-
-        ``rate``: a number, or a tensor () or with one entry a channel, which nobody differentiates by.
-        """
-        bare = self.paying(features, *([rate] if isinstance(rate, Tensor) else []))
-        if bare is None:
-            return None
-        rates = torch.as_tensor(rate, dtype=torch.float64).flatten().expand(features.shape[1])
-        pooled: Tensor = kernels.exponential_mean(bare.features, bare.ptr, bare.facts, rates, kind, floor)[0]
-        return pooled.unsqueeze(1)
-
-    def sum_once(self, features: Tensor, *, mean: bool) -> Tensor | None:
-        """Sum or mean under the measure in one read, whatever stands at absent positions; None where that is slower.
-
-        Position tensor with ``mid = (C,)`` -> pooled ``(N, 1, C)``.
-        """
-        bare = self.paying(features)
-        if bare is None or (bare.settled and features.dtype == self.dtype):
-            return None
-        pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, bare.measure, True, mean)[0]
-        return pooled
-
-    def weighted_sum_once(self, features: Tensor, weights: Tensor) -> Tensor | None:
-        """``weighted_sum`` in one read; None where weights differ between channels or that is slower."""
-        if weights.shape[2] != 1 or weights.dtype != self.dtype or not kernels.pays(features, weights):
-            return None
-        bare = self.bare(features)
-        if bare is None:
-            return None
-        weights = weights[:, :, 0].flatten(2) if bare.ptr is None else weights[:, :, 0]
-        pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, weights, False, False)[0]
-        return pooled
-
-    def softmax_once(self, scores: Tensor, temperature: Tensor | float) -> Tensor | None:
-        """``softmax`` by compiled loops; None where there are none or they are slower."""
-        return None
 
     @abstractmethod
     def weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from globalpool import kernels
-from globalpool.layout.base import Axis, Bare, Layout, product
+from globalpool.layout.base import Axis, Layout, product
+from globalpool.layout.once import Bare
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from globalpool import kernels
 from globalpool.errors import LayoutError
-from globalpool.layout.base import Axis, Bare, Layout, product
+from globalpool.layout.base import Axis, Layout, product
+from globalpool.layout.once import Bare
 
 #: Scores from which on a compiled softmax is faster than five operations of torch.
 SOFTMAX = 1 << 11

@@ -1,0 +1,22 @@
+"""Large pages for large results: most of the time of writing a fresh gradient went into page faults."""
+
+import ctypes
+import sys
+
+from torch import Tensor
+
+#: Bytes from which on it is worth a system call, and the size and the alignment of a large page.
+LARGE, PAGE = 1 << 24, 1 << 21
+MADV_HUGEPAGE = 14
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def in_large_pages(fresh: Tensor) -> None:
+    """Ask the system to back memory that nobody has written yet by large pages; it may decline, which is no error."""
+    size = fresh.untyped_storage().nbytes()
+    if _libc is None or size < LARGE:
+        return
+    begin = -(-fresh.untyped_storage().data_ptr() // PAGE) * PAGE
+    end = (fresh.untyped_storage().data_ptr() + size) // PAGE * PAGE
+    _libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_HUGEPAGE)
