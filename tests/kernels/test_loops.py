@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor
 
 import globalpool as gp
 from globalpool import kernels
+from globalpool.errors import LayoutError
 
 DTYPES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 LENGTHS = {
@@ -198,3 +200,85 @@ def test_without_numba_everything_still_works() -> None:
 
 def test_pooling_little_does_not_load_the_compiler() -> None:
     assert run("gp.Mean()(torch.ones(2, 3, 4, 4)); import sys; print('numba' in sys.modules)") == "False\n"
+
+
+@pytest.mark.parametrize("pool", [gp.Mean(), gp.Max(), gp.GeM(), gp.LogMeanExp(), gp.SoftmaxPool(), gp.Statistics()])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("channel_dim", [1, -1])
+def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(pool: gp.Pool, bad: float, channel_dim: int) -> None:
+    x = random(2, 3, 40).abs()
+    x[1, 2, 7] = bad
+    x = x.movedim(1, channel_dim).contiguous()
+    with kernels.loops("never"):
+        expected = pool(x, channel_dim=channel_dim)
+    with kernels.loops("always"):
+        got = pool(x, channel_dim=channel_dim)
+    torch.testing.assert_close(got, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)
+@pytest.mark.parametrize("factor", [1e-20, 1.0, 1e15])
+def test_huge_and_tiny_features_far_from_zero(pool: gp.Pool, factor: float) -> None:
+    x = (1000 + random(3000, 8)).double() * factor
+    ptr = pointers([1000, 0, 2000])
+    with kernels.loops("never"):
+        expected = pool(x, ptr=ptr)
+    with kernels.loops("always"):
+        for own in (x, x.float()):
+            got = pool(own, ptr=ptr)
+            rounded = pool(own.double(), ptr=ptr) if own.dtype == torch.float32 else expected
+            torch.testing.assert_close(got.double(), rounded, rtol=1e-6, atol=1e-6 * factor)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("measured", [False, True])
+def test_attention_in_ragged_rows(heads: int, measured: bool) -> None:
+    # Against float64: gradients of plain float32 scores are ten times further from it than those of the loops.
+    ptr = pointers(LENGTHS["skewed"])
+    x = random(int(ptr[-1]), 6)
+    pool = gp.Attention(6, heads=heads, temperature=0.7)
+    assert isinstance(pool.content, torch.nn.Linear)
+    torch.nn.init.normal_(pool.content.weight, generator=torch.Generator().manual_seed(3))
+    measure = torch.rand(x.shape[0], generator=torch.Generator().manual_seed(2))
+    layout = {"ptr": ptr, "mask": torch.where(measure < 0.3, 0, measure) if measured else None}
+    with kernels.loops("always"):
+        got = value_and_gradient(pool, x, **layout)
+    with kernels.loops("never"):
+        leaf = x.double().requires_grad_()
+        value = deepcopy(pool).double()(leaf, **layout)
+        (gradient,) = torch.autograd.grad(value, leaf, random(*value.shape, seed=1).double())
+    for ours, exact in zip(got, (value, gradient), strict=True):
+        assert (ours.double() - exact).abs().max().item() < 3e-6
+
+
+def test_a_large_product_is_a_product() -> None:
+    x, gates = random(2, 64, 200, 200), random(2, 64, 1, 1, seed=1)
+    for own in (x, x.contiguous(memory_format=torch.channels_last), x.expand(2, 64, 200, 200)[:, ::1]):
+        assert torch.equal(kernels.product(own, gates), own * gates)
+    assert torch.equal(kernels.product(x.double(), gates), x.double() * gates)
+
+
+def test_compiled_by_torch_with_the_loops_inside() -> None:
+    def step(x: Tensor) -> Tensor:
+        y: Tensor = gp.Mean()(x, channel_dim=-1) + gp.GeM()(x, channel_dim=-1)
+        return y
+
+    x = random(2, 50, 4).requires_grad_()
+    with kernels.loops("always"):
+        expected = step(x)
+        got = torch.compile(step, fullgraph=True, backend="aot_eager")(x)
+        torch.testing.assert_close(got, expected)
+        own, plain = (torch.autograd.grad(y.sum(), x)[0] for y in (got, expected))
+        torch.testing.assert_close(own, plain)
+
+
+def test_unsorted_and_foreign_sample_numbers_are_refused_by_the_fast_check_too() -> None:
+    x = random(40_000, 2)
+    batch = torch.arange(40_000) // 10_000
+    assert gp.Mean()(x, batch=batch, size=6).shape == (6, 2)
+    assert torch.equal(gp.Mean()(x, batch=batch, size=6), gp.Mean()(x, ptr=pointers([10_000] * 4 + [0, 0])))
+    with pytest.raises(LayoutError, match="ascending order"):
+        gp.Mean()(x, batch=batch.flip(0), size=4)
+    for wrong, size in ((batch, 3), (batch - 1, 4)):
+        with pytest.raises(LayoutError, match="from 0 to size - 1"):
+            gp.Mean()(x, batch=wrong, size=size)

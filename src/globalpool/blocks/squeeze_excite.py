@@ -75,7 +75,10 @@ class SqueezeExcite(nn.Module):
         gates = self._gates(features, arranged)
         scale = arranged.spread(gates)
         recorded = kernels.differentiating(features, gates)
-        scaled = features.mul_(scale) if self.inplace and not recorded else features * scale
+        if recorded:
+            scaled = features * scale
+        else:
+            scaled = features.mul_(scale) if self.inplace else kernels.product(features, scale)
         return scaled.movedim(1, layout.get("channel_dim", 1))
 
     def _arrange(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> tuple[Tensor, Layout]:

@@ -12,6 +12,7 @@ from globalpool.kernels.operators_max import largest
 from globalpool.kernels.operators_moments import moments
 from globalpool.kernels.operators_softmax import pointers, softmax
 from globalpool.kernels.operators_sum import weighted_sum
+from globalpool.kernels.pages import product
 from globalpool.kernels.reference import (
     accumulation_dtype,
     blocked_matmul,
@@ -45,6 +46,7 @@ __all__ = [
     "moments",
     "pays",
     "pointers",
+    "product",
     "segment_max",
     "segment_sum",
     "segment_threshold",

@@ -58,12 +58,13 @@ def pays(x: Tensor, *others: Tensor | None, crossover: int = CROSSOVER) -> bool:
         return False
     if _use == "auto" and x.numel() < crossover:
         return False
-    if any(type(tensor) not in (Tensor, nn.Parameter) for tensor in (x, *others) if tensor is not None):
-        return False
-    return not _watched() and available()
+    return not watched(x, *others) and available()
 
 
-def _watched() -> bool:
+def watched(*tensors: Tensor | None) -> bool:
+    """Whether something other than autograd and ``torch.compile`` follows what is done with these tensors."""
+    if any(type(tensor) not in (Tensor, nn.Parameter) for tensor in tensors if tensor is not None):
+        return True
     if torch.compiler.is_compiling():
         return torch.compiler.is_exporting()
     return (

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from globalpool.kernels.compiled import compiled, inlined, narrow, row, widen
-from globalpool.kernels.kinds import SMOOTH_MINIMUM
+from globalpool.kernels.kinds import POWER
 from globalpool.kernels.loops_max import line_max
-from globalpool.kernels.terms import add_row, add_value, finished, raised, relative_to, seen, slope
+from globalpool.kernels.terms import add_line, add_row, finished, raised, relative_to, seen, slope
 
 #: Numbers in a block, which stay in the cache; rows whose terms are added in the features' own precision.
 BLOCK, SHORT = 1 << 15, 32
@@ -35,7 +35,7 @@ def exponential_rows(
     x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any, rate: Any,
     kind: int, power: int, floor: Any, out: Any, tops: Any, masses: Any, totals: Any, pieces: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """``out``, ``tops``, ``masses`` ``(N, C)``, ``totals (N,)``; ``rate (C,)``; ``pieces (K, 3, C)``, ``counts (K,)``."""
+    """``out``, ``tops``, ``masses (N, C)``, ``totals (N,)``; ``rate (C,)``; ``pieces (K, 3, C)``, ``counts (K,)``."""
     channels = out.shape[1]
     block = max(SHORT, BLOCK // channels)
     top, base, highest = np.empty(channels, out.dtype), np.empty(channels, out.dtype), np.empty(channels, out.dtype)
@@ -124,35 +124,42 @@ def exponential_lines(
     kind: int, power: int, floor: Any, out: Any, tops: Any, masses: Any, totals: Any,
 ) -> None:  # fmt: skip
     """The same for lines; ``measure`` flat ``(N, P)``."""
-    channels = out.shape[1]
+    channels, size = out.shape[1], min(length, BLOCK // 8)
     one, lowest = out.dtype.type(1), out.dtype.type(-np.inf)
+    held, weights = np.empty(size, out.dtype), np.ones(size, out.dtype)
+    near_mass, near_rest = np.empty(size, out.dtype), np.empty(size, out.dtype)
+    absent = floor if kind == POWER else lowest
     for line in range(first, last):
         n, c = line // channels, line % channels
         top, base, mass, rest, count = lowest, out.dtype.type(0), 0.0, 0.0, 0.0
-        for begin in range(0, length, BLOCK):
-            size = min(BLOCK, length - begin)
-            a = row(x, n * sample + c * channel + begin, size)
-            w = row(measure, n * length + begin if measure.shape[0] else 0, size if measure.shape[0] else 0)
-            highest = line_max(a, w, -one if kind == SMOOTH_MINIMUM else one, lowest)
-            highest = seen(highest, kind, floor) if kind != SMOOTH_MINIMUM else highest
+        for begin in range(0, length, size):
+            part = min(size, length - begin)
+            a = row(x, n * sample + c * channel + begin, part)
+            if measure.shape[0]:
+                w = row(measure, n * length + begin, part)
+                more = 0.0
+                for p in range(part):
+                    held[p] = seen(widen(a[p]), kind, floor) if w[p] != 0 else absent
+                    weights[p] = w[p]
+                    more += np.float64(w[p])
+                if more == 0:
+                    continue
+            else:
+                more = float(part)
+                for p in range(part):
+                    held[p] = seen(widen(a[p]), kind, floor)
+            highest = line_max(held[:part], measure[:0], one, lowest)
             higher = top if highest <= top else highest
             mass, rest = raised(
                 mass, rest, count, kind, power, np.float64(rate[c]), np.float64(top), np.float64(higher)
             )
-            top, base = higher, relative_to(higher, kind, out.dtype.type(0))
-            if measure.shape[0]:
-                for p in range(size):
-                    if w[p] != 0:
-                        more, others = add_value(widen(a[p]), np.float64(w[p]), kind, power, floor, rate[c], base)
-                        mass += more
-                        rest += others
-                        count += np.float64(w[p])
-            else:
-                for p in range(size):
-                    more, others = add_value(widen(a[p]), 1.0, kind, power, floor, rate[c], base)
-                    mass += more
-                    rest += others
-                count += size
+            top, base = higher, out.dtype.type(relative_to(higher, kind, out.dtype.type(0)))
+            masses_more, rest_more = add_line(
+                held[:part], weights[:part], kind, power, rate[c], base, near_mass, near_rest
+            )
+            mass += masses_more
+            rest += rest_more
+            count += more
         out[n, c] = finished(np.float64(top), mass, rest, count, np.float64(rate[c]), kind, power)
         tops[n, c], masses[n, c], totals[n] = top, mass, count
 

@@ -22,12 +22,22 @@ def _join(held: float, mean: float, spread: float, more: float, other: float, ot
     return mean + difference * share, spread + others + difference * difference * held * share
 
 
+@inlined
+def _differences(a: Any, zero: float) -> Any:
+    sums, squares = 0.0, 0.0
+    for p in range(a.shape[0]):
+        difference = np.float64(widen(a[p])) - zero
+        sums += difference
+        squares += difference * difference
+    return sums, squares
+
+
 @compiled
 def moment_rows(
     x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any,
     means: Any, spreads: Any, totals: Any, pieces: Any, piece_totals: Any,
 ) -> None:  # fmt: skip
-    """``means``, ``spreads`` (mean squares around them) ``(N, C)`` and ``totals (N,)``; ``pieces (K, 2, C)``; float64."""
+    """``means``, ``spreads (N, C)``: mean squares around them; ``totals (N,)``; ``pieces (K, 2, C)``; float64."""
     channels = means.shape[1]
     mean, spread = np.empty(channels), np.empty(channels)
     sums, squares = np.empty(channels), np.empty(channels)
@@ -121,10 +131,7 @@ def moment_lines(
                     squares += np.float64(w[p]) * difference * difference
             else:
                 zero, more = np.float64(widen(a[begin])), float(end - begin)
-                for p in range(begin, end):
-                    difference = np.float64(widen(a[p])) - zero
-                    sums += difference
-                    squares += difference * difference
+                sums, squares = _differences(row(a, begin, end - begin), zero)
             step = sums / more
             mean, spread = _join(held, mean, spread, more, zero + step, max(squares - sums * step, 0.0))
             held += more

@@ -4,8 +4,29 @@ from typing import Any
 
 import numpy as np
 
-from globalpool.kernels.compiled import compiled
+from globalpool.kernels.compiled import compiled, inlined, row
 from globalpool.kernels.elementary import exponential
+
+
+@inlined
+def _softmax_line(scores: Any, measure: Any, rate: Any, out: Any) -> None:
+    """The rows of one sample where there is one score a row."""
+    top, total = scores.dtype.type(-np.inf), 0.0
+    for t in range(scores.shape[0]):
+        if not measure.shape[0] or measure[t] > 0:
+            top = top if scores[t] <= top else scores[t]
+    top = scores.dtype.type(0) if top == -np.inf else top
+    if measure.shape[0]:
+        for t in range(scores.shape[0]):
+            out[t] = measure[t] * exponential(rate * (scores[t] - top)) if measure[t] > 0 else scores.dtype.type(0)
+    else:
+        for t in range(scores.shape[0]):
+            out[t] = exponential(rate * (scores[t] - top))
+    for t in range(scores.shape[0]):
+        total += np.float64(out[t])
+    scale = scores.dtype.type(1.0 / total if total != 0 else 1.0)
+    for t in range(scores.shape[0]):
+        out[t] *= scale
 
 
 @compiled
@@ -16,6 +37,11 @@ def softmax_rows(scores: Any, pointers: Any, first: int, last: int, measure: Any
     """
     for sample in range(first, last):
         start, stop = pointers[sample], pointers[sample + 1]
+        if scores.shape[1] == 1:
+            held = row(measure, start if measure.shape[0] else 0, stop - start if measure.shape[0] else 0)
+            lines = row(scores.reshape(-1), start, stop - start), row(out.reshape(-1), start, stop - start)
+            _softmax_line(lines[0], held, rate[0], lines[1])
+            continue
         for r in range(scores.shape[1]):
             top = scores.dtype.type(-np.inf)
             for t in range(start, stop):

@@ -3,7 +3,10 @@
 import ctypes
 import sys
 
+import torch
 from torch import Tensor
+
+from globalpool.kernels.choice import watched
 
 #: Bytes from which on it is worth a system call, and the size and the alignment of a large page.
 LARGE, PAGE = 1 << 24, 1 << 21
@@ -20,3 +23,13 @@ def in_large_pages(fresh: Tensor) -> None:
     begin = -(-fresh.untyped_storage().data_ptr() // PAGE) * PAGE
     end = (fresh.untyped_storage().data_ptr() + size) // PAGE * PAGE
     _libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_HUGEPAGE)
+
+
+def product(x: Tensor, factors: Tensor) -> Tensor:
+    """``x * factors``, shaped like ``x``, where autograd records nothing; a large result is put into large pages."""
+    large = x.device.type == "cpu" and x.numel() * x.element_size() >= LARGE
+    if not large or torch.compiler.is_compiling() or watched(x, factors) or x.dtype != factors.dtype:
+        return x * factors
+    out = torch.empty_like(x)
+    in_large_pages(out)
+    return torch.mul(x.detach(), factors.detach(), out=out)

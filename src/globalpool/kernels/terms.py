@@ -63,16 +63,40 @@ def add_row(a: Any, weight: Any, kind: int, power: int, floor: Any, rate: Any, b
 
 
 @inlined
-def add_value(value: Any, weight: float, kind: int, power: int, floor: Any, rate: Any, base: Any) -> Any:
-    """The same of one value: what it adds to mass and rest."""
-    held = seen(value, kind, floor)
+def add_line(held: Any, weights: Any, kind: int, power: int, rate: Any, base: Any, masses: Any, rests: Any) -> Any:
+    """What a line of values ``seen`` adds to mass and rest under ``weights``; ``masses`` and ``rests`` are scratch.
+
+    Terms first and their sums after: the compiler does not see through both at once.
+    """
+    length = held.shape[0]
     if kind == POWER and power:
-        return weight * np.float64(whole_power(held * base, power)), 0.0
-    if kind == SOFTMAX:
-        term = weight * np.float64(exponential(rate * (held - base)))
-        return term, term * np.float64(value)
-    e, drop = expm1_pair(rate * (logarithm(held * base) if kind == POWER else held - base))
-    return weight * np.float64(e), weight * np.float64(drop)
+        for p in range(length):
+            masses[p] = weights[p] * whole_power(held[p] * base, power)
+            rests[p] = weights[p] * 0
+    elif kind == POWER:
+        for p in range(length):
+            e, drop = expm1_pair(rate * logarithm(held[p] * base))
+            masses[p] = weights[p] * e
+            rests[p] = weights[p] * drop
+    elif kind == SOFTMAX:
+        for p in range(length):
+            e = weights[p] * exponential(rate * (held[p] - base))
+            masses[p] = e
+            rests[p] = e * held[p] if weights[p] != 0 else e * 0
+    else:
+        for p in range(length):
+            e, drop = expm1_pair(rate * (held[p] - base))
+            masses[p] = weights[p] * e
+            rests[p] = weights[p] * drop
+    return _total(masses[:length]), _total(rests[:length])
+
+
+@inlined
+def _total(values: Any) -> float:
+    total = 0.0
+    for p in range(values.shape[0]):
+        total += np.float64(values[p])
+    return total
 
 
 @inlined
