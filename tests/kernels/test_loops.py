@@ -95,6 +95,7 @@ def test_ragged(pool: gp.Pool, dtype: torch.dtype, lengths: str) -> None:
     x = random(int(ptr[-1]), 24, dtype=dtype)
     agree(pool, x, ptr=ptr)
     measure = torch.rand(x.shape[0], generator=torch.Generator().manual_seed(2))
+    x = torch.where((measure < 0.3).unsqueeze(1), torch.nan, x)
     agree(pool, x, ptr=ptr, mask=torch.where(measure < 0.3, 0, measure))
 
 
@@ -123,6 +124,9 @@ def test_dense(pool: gp.Pool, dtype: torch.dtype, memory: str) -> None:
     x, channel_dim = memories(dtype)[memory]
     agree(pool, x, channel_dim=channel_dim)
     measure = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(2))
+    there = x.movedim(channel_dim, 1)
+    if 0 not in x.stride():
+        there.masked_fill_((measure < 0.3).unsqueeze(1), torch.nan)  # in place: it stays where it is in memory
     agree(pool, x, channel_dim=channel_dim, mask=torch.where(measure < 0.3, 0, measure))
     agree(pool, x, channel_dim=channel_dim, mask=measure > 0.5)
 

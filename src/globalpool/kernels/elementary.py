@@ -21,7 +21,7 @@ AS_WRITTEN = {"fastmath": {"contract", "nsz"}}
 def _expm1_reduced(z: Any) -> Any:
     """``(s, q)`` with ``exp(z) = s + s q``, s a power of two and ``q = expm1`` of the rest; float32, ``z < 88``."""
     z = LOWEST if z < LOWEST else z  # NaN stays NaN
-    n = np.float32(math.floor(z * np.float32(1.4426950408889634) + np.float32(0.5)))
+    n = np.floor(z * np.float32(1.4426950408889634) + np.float32(0.5))
     r = (z - n * np.float32(0.693359375)) - n * np.float32(-2.12194440e-4)
     q = np.float32(1.9875691500e-4)
     q = q * r + np.float32(1.3981999507e-3)
