@@ -1,6 +1,6 @@
 """The primitives over positions, and the one place that chooses who computes them."""
 
-from globalpool.kernels.choice import forced, loops, pays
+from globalpool.kernels.choice import Step, forced, loops, pays
 from globalpool.kernels.operators_exponential import (
     LOG_MEAN_EXP,
     POWER,
@@ -32,6 +32,7 @@ __all__ = [
     "POWER",
     "SMOOTH_MINIMUM",
     "SOFTMAX",
+    "Step",
     "accumulation_dtype",
     "blocked_matmul",
     "dense_max",

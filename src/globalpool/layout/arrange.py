@@ -203,7 +203,7 @@ def _samples(
         return index, first, first.shape[0] - 1
     assert batch is not None
     batch = check_integers(where, "batch", batch, (rows,), "the sample of each row").to(device)
-    if rows and kernels.pays(batch):
+    if rows and kernels.pays("batch", batch):
         size = int(batch[-1]) + 1 if size is None else size
         ptr, wrong = kernels.pointers(batch, max(size, 0))
         if not wrong:

@@ -26,6 +26,11 @@ class Bare:
         return None if self.measure is None else self.measure.squeeze(1)
 
     @property
+    def lines(self) -> bool:
+        """Whether it is dense with each channel's positions in a row, where torch's maximum is as fast as ours."""
+        return not kernels.forced() and self.ptr is None and self.features.stride(2) == 1
+
+    @property
     def settled(self) -> bool:
         """Whether torch's own reductions read at the limit: dense, unmeasured, each channel's positions in a row."""
         return not kernels.forced() and self.ptr is None and self.measure is None and self.features.stride(2) == 1
@@ -41,10 +46,13 @@ class Once(ABC):
     def bare(self, features: Tensor) -> Bare | None:
         """Features with ``mid = (C,)`` as the compiled loops read them; None where they cannot, as with kept axes."""
 
-    def paying(self, features: Tensor, *others: Tensor) -> Bare | None:
+    def paying(self, step: kernels.Step, features: Tensor, *others: Tensor) -> Bare | None:
         """``bare`` where compiled loops pay and nobody differentiates by the measure or the ``others`` beside it."""
         given = [*others] if self.measure is None else [*others, self.measure]
-        if not kernels.pays(features, *given) or kernels.differentiating(*given):
+        ragged, measured = features.ndim == 2, self.measure is not None
+        if not kernels.pays(step, features, *given, ragged=ragged, measured=measured) or kernels.differentiating(
+            *given
+        ):
             return None
         return self.bare(features)
 
@@ -53,7 +61,8 @@ class Once(ABC):
 
         ``rate``: a number, or a tensor () or with one entry a channel, which nobody differentiates by.
         """
-        bare = self.paying(features, *([rate] if isinstance(rate, Tensor) else []))
+        step: kernels.Step = "softmax" if kind == kernels.SOFTMAX else "exponential"
+        bare = self.paying(step, features, *([rate] if isinstance(rate, Tensor) else []))
         if bare is None:
             return None
         rates = torch.as_tensor(rate, dtype=torch.float64).flatten().expand(features.shape[1])
@@ -65,7 +74,7 @@ class Once(ABC):
 
         Position tensor with ``mid = (C,)`` -> pooled ``(N, 1, C)``.
         """
-        bare = self.paying(features)
+        bare = self.paying("sum", features)
         if bare is None or (bare.settled and features.dtype == self.dtype):
             return None
         pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, bare.measure, True, mean)[0]
@@ -73,7 +82,11 @@ class Once(ABC):
 
     def weighted_sum_once(self, features: Tensor, weights: Tensor) -> Tensor | None:
         """``weighted_sum`` in one read; None where weights differ between channels or that is slower."""
-        if weights.shape[2] != 1 or weights.dtype != self.dtype or not kernels.pays(features, weights):
+        if (
+            weights.shape[2] != 1
+            or weights.dtype != self.dtype
+            or not kernels.pays("weighted", features, weights, ragged=features.ndim == 2)
+        ):
             return None
         bare = self.bare(features)
         if bare is None:

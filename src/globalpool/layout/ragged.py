@@ -10,9 +10,6 @@ from globalpool.errors import LayoutError
 from globalpool.layout.base import Axis, Layout, product
 from globalpool.layout.once import Bare
 
-#: Scores from which on a compiled softmax is faster than five operations of torch.
-SOFTMAX = 1 << 11
-
 
 @dataclass(frozen=True, eq=False)
 class Ragged(Layout):
@@ -163,7 +160,7 @@ class Ragged(Layout):
 
     def softmax_once(self, scores: Tensor, temperature: Tensor | float) -> Tensor | None:
         given = [entry for entry in (self.measure, temperature) if isinstance(entry, Tensor)]
-        if self.kept or kernels.differentiating(*given) or not kernels.pays(scores, *given, crossover=SOFTMAX):
+        if self.kept or kernels.differentiating(*given) or not kernels.pays("scores", scores, *given):
             return None
         columns = scores.to(self.dtype).flatten(1)
         rate = 1 / torch.as_tensor(temperature, dtype=torch.float64).flatten()

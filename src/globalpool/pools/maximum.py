@@ -31,8 +31,8 @@ class Max(Pool):
         return Parts(layout.normalize(hits.to(layout.dtype)).unsqueeze(1))
 
     def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
-        bare = layout.paying(features)
-        if bare is None or (bare.settled and not kernels.differentiating(features)):
+        bare = layout.paying("max", features)
+        if bare is None or (bare.lines and not kernels.differentiating(features)):
             return None
         top, _ = kernels.largest(bare.features, bare.ptr, bare.facts)
         return layout.zero_if_empty(top).unsqueeze(1)

@@ -49,7 +49,7 @@ class Statistics(Pool):
         return Spread(features, layout, layout.uniform(), self.eps).value()
 
     def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
-        bare = layout.paying(features)
+        bare = layout.paying("moments", features)
         if bare is None:
             return None
         mean, deviation, *_ = kernels.moments(bare.features, bare.ptr, bare.facts)
