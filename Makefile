@@ -19,6 +19,10 @@ $(READY): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+$(VENV)/.bench: $(READY)
+	PIP_CONSTRAINT=constraints.txt $(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
 demo: $(READY) ## explain real photographs with a real trained network
 	$(RUN)/globalpool explain --out $(OUT) --overwrite
 
@@ -32,7 +36,8 @@ check: $(READY) ## format, lint, types, import arrows, generated pages
 	$(RUN)/lint-imports
 	$(RUN)/python docs/generate.py --check
 
-bench: $(READY) ## benchmarks; results go to benchmarks/results
+bench: $(VENV)/.bench ## speed beside the peers; the tables go to benchmarks/results. QUICK=--quick: under 3 minutes
+	$(RUN)/python benchmarks/pooling.py $(QUICK)
 	$(RUN)/python benchmarks/evidence_overhead.py
 
 docs: $(READY) ## run the examples and write the generated pages and figures

@@ -1,0 +1,1 @@
+"""Speed of pooling and evidence beside its peers, as ratios within one run."""
