@@ -215,7 +215,7 @@ def test_pooling_little_does_not_load_the_compiler() -> None:
     assert run("gp.Mean()(torch.ones(2, 3, 4, 4)); import sys; print('numba' in sys.modules)") == "False\n"
 
 
-@pytest.mark.parametrize("pool", [gp.Mean(), gp.Max(), gp.GeM(), gp.LogMeanExp(), gp.SoftmaxPool(), gp.Statistics()])
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("channel_dim", [1, -1])
 def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(pool: gp.Pool, bad: float, channel_dim: int) -> None:
@@ -262,6 +262,16 @@ def test_attention_in_ragged_rows(heads: int, measured: bool) -> None:
         (gradient,) = torch.autograd.grad(value, leaf, random(*value.shape, seed=1).double())
     for ours, exact in zip(got, (value, gradient), strict=True):
         assert (ours.double() - exact).abs().max().item() < 3e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_gradients_are_rounded_to_the_nearest(dtype: torch.dtype) -> None:
+    x, ptr, measure = random(60, 5, dtype=dtype).requires_grad_(), pointers([20, 40]), random(60, seed=2).abs()
+    direction = random(2, 5, seed=1)
+    with kernels.loops("always"):
+        (got,) = torch.autograd.grad(gp.Sum()(x, ptr=ptr, mask=measure), x, direction)
+    exact = measure.unsqueeze(1) * direction.repeat_interleave(torch.tensor([20, 40]), 0)
+    assert torch.equal(got, exact.to(dtype))
 
 
 def test_positions_that_share_the_maximum_share_its_gradient() -> None:
