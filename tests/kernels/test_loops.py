@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import globalpool as gp
@@ -101,6 +103,19 @@ def test_ragged(pool: gp.Pool, dtype: torch.dtype, lengths: str) -> None:
     measure = torch.rand(x.shape[0], generator=torch.Generator().manual_seed(2))
     x = torch.where((measure < 0.3).unsqueeze(1), torch.nan, x)
     agree(pool, x, ptr=ptr, mask=torch.where(measure < 0.3, 0, measure))
+
+
+@given(
+    lengths=st.lists(st.integers(0, 70), min_size=1, max_size=8),
+    channels=st.integers(1, 40),
+    seed=st.integers(0, 1000),
+    pool=st.sampled_from(POOLS),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_ragged_batch(lengths: list[int], channels: int, seed: int, pool: gp.Pool, dtype: torch.dtype) -> None:
+    ptr = pointers(lengths)
+    agree(pool, random(int(ptr[-1]), channels, dtype=dtype, seed=seed), ptr=ptr)
 
 
 def memories(dtype: torch.dtype) -> dict[str, tuple[Tensor, int]]:
