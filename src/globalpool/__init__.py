@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from globalpool import blocks as blocks
     from globalpool import data as data
     from globalpool import errors as errors
+    from globalpool import localize as localize
     from globalpool import models as models
     from globalpool import pools as pools
     from globalpool import report as report
@@ -45,7 +46,7 @@ _HOMES = {
     "report.explain": ("explain",),
     "surgery": ("adopt", "cost", "fit_head", "replace_head"),
 }
-_ROOMS = ("blocks", "data", "errors", "models", "pools", "report", "surgery")
+_ROOMS = ("blocks", "data", "errors", "localize", "models", "pools", "report", "surgery")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 

@@ -37,3 +37,7 @@ class DataError(GlobalPoolError, ValueError):
 
 class MissingExtraError(GlobalPoolError, ImportError):
     """An optional dependency that is not installed; the hint says which extra brings it."""
+
+
+class LocalizationError(GlobalPoolError, ValueError):
+    """Maps, boxes, masks or thresholds with which nothing can be localised or judged."""
