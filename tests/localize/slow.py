@@ -76,7 +76,7 @@ def reference_overlaps(values: Array, true: Array, thresholds: Array, keep: str)
             filled, number = label(binary_fill_holes(mask), np.ones((3, 3)))
             areas = [polygon_area(filled == own) for own in range(1, number + 1)]
             if areas:
-                found = [find_objects(filled)[max(range(number), key=lambda own: (areas[own], own))]]  # noqa: B023
+                found = [find_objects(filled)[max(range(number), key=lambda own: (areas[own], own))]]
         else:
             found = list(find_objects(label(mask, np.ones((3, 3)))[0]))
             background = label(np.pad(~mask, 1, constant_values=True))[0]

@@ -1,5 +1,7 @@
 """One sweep finds what a search at every threshold finds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ def test_against_a_search_at_every_threshold(axes: int, top: int, neighbours: Ne
     levels = random.integers(0, top + 1, random.integers(1, 7, axes))
     weights = random.random(levels.shape)
     tree, filled = ComponentTree.of(levels, top, neighbours, weights), without_holes(levels, top)
-    largest = {ties: tree.largest(ties) for ties in ("first", "last")}  # type: ignore[arg-type]
+    largest = {ties: tree.largest(ties) for ties in ("first", "last")}
     scores = random.random(len(tree.end))
     best = np.full(top, -1.0)
     tree.raise_to_best(scores, best)
@@ -79,7 +81,7 @@ def test_compiled_and_plain_loops_agree() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(*both, strict=True))
     end, begin, _, sizes, first = both[0]
     inside = np.pad(np.ones((6, 5), dtype=bool), 1).reshape(-1)
-    cases = [
+    cases: list[tuple[Any, tuple[Any, ...]]] = [
         (winners, (end, begin, sizes, first, 3, True)),
         (fill, (levels.reshape(-1), np.array([-7, -1, 1, 7]), inside, 3)),
         (exceeded, (random.random(30), THRESHOLDS)),

@@ -67,8 +67,8 @@ def foreground(
 
     ``maps``: ``(N, *S)``, a list of ``(*S)``, or ``heatmaps(evidence, size)``. ``calibration``: maps and object
     masks of other pictures, from which the threshold comes (see ``calibrate``). Or ``threshold``: the result of an
-    earlier ``calibrate``, a number in ``scale``, or "zero": evidence for against evidence against, which only contrast and
-    centered evidence tells apart (EvidenceError otherwise). LocalizationError without either.
+    earlier ``calibrate``, a number in ``scale``, or "zero": evidence for against evidence against, which only contrast
+    and centered evidence tells apart (EvidenceError otherwise). LocalizationError without either.
     """
     read = read_maps("foreground", maps)
     if (threshold is None) == (calibration is None):
