@@ -39,6 +39,7 @@ check: $(READY) ## format, lint, types, import arrows, generated pages
 bench: $(VENV)/.bench ## speed beside the peers; the tables go to benchmarks/results. QUICK=--quick: under 3 minutes
 	$(RUN)/python benchmarks/pooling.py $(QUICK)
 	$(RUN)/python benchmarks/evidence_overhead.py
+	$(RUN)/python benchmarks/localisation.py
 
 docs: $(READY) ## run the examples and write the generated pages and figures
 	$(RUN)/python docs/generate.py

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, find_objects, gaussian_filter, label
 
 from globalpool.localize.boxes import overlap
-from globalpool.localize.candidates import Keep, candidates
+from globalpool.localize.candidates import Definition, Keep, candidates
 from globalpool.localize.levels import THRESHOLDS, min_max
 
 Array = NDArray[Any]
@@ -103,7 +103,7 @@ def rows(name: str, values: Array, rounds: int) -> list[str]:
     true = np.array([[[side // 4, side // 4], [3 * side // 4, 3 * side // 4]]], dtype=np.float64)
     lines = []
     for reference in (False, True):
-        definition = "reference" if reference else "exact"
+        definition: Definition = "reference" if reference else "exact"
         for keep in ("largest", "all"):
             ours: Any = lambda: candidates(values, THRESHOLDS, keep, definition).overlaps(true)  # noqa: B023, E731
             theirs: Any = lambda: search(values, true, keep, reference)  # noqa: B023, E731

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OPTIONAL = ("torchvision", "timm", "PIL", "matplotlib", "jinja2", "skimage", "sklearn", "jsonargparse")
+OPTIONAL = ("torchvision", "timm", "PIL", "matplotlib", "jinja2", "skimage", "sklearn", "jsonargparse", "numba")
 
 
 def loaded_after(program: str) -> list[str]:

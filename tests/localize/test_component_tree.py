@@ -1,5 +1,6 @@
 """One sweep finds what a search at every threshold finds."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_fill_holes
 
 from globalpool.localize import ComponentTree, components
+from globalpool.localize.compiled import compiled
 from globalpool.localize.component_tree import Neighbours, without_holes
 from globalpool.localize.levels import THRESHOLDS, levels_of
 from globalpool.localize.sweep import exceeded, fill, polygon_halves, sweep, winners
@@ -64,9 +66,9 @@ def test_diagonal_pixels_touch_by_corners_and_not_by_faces() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(-0.5, 1.5, width=32), min_size=1, max_size=20), st.integers(0, 2))
+@given(st.lists(st.floats(-0.5, 1.5, width=32), min_size=1, max_size=20), st.integers(0, 3))
 def test_levels_count_thresholds_strictly_below(values: list[float], kind: int) -> None:
-    thresholds = [THRESHOLDS, np.array([0.3]), np.array([0.0, 0.1, 0.11, 0.9])][kind]
+    thresholds = [THRESHOLDS, np.array([0.3]), np.array([0.0, 0.1, 0.11, 0.9]), np.array([0.5, 0.6, 0.7, 0.8])][kind]
     expected = [(thresholds < value).sum() for value in values]
     assert levels_of(np.array(values), thresholds).tolist() == expected
     assert levels_of(thresholds, thresholds).tolist() == list(range(len(thresholds))), "equal is not above"
@@ -89,6 +91,16 @@ def test_compiled_and_plain_loops_agree() -> None:
     ]
     for function, arguments in cases:
         assert np.array_equal(function(*arguments), function.py_func(*arguments))
+
+
+def test_without_numba_the_plain_loop_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+
+    def twice(value: float) -> float:
+        return 2 * value
+
+    assert compiled(twice) is twice
+    assert twice.py_func is twice  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])

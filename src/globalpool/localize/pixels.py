@@ -61,7 +61,7 @@ def pixel_average_precision(
     counted = [np.ones(mask.shape, dtype=np.bool_) for mask in objects]
     if ignore is not None:
         left_out = read_masks("PxAP", "ignore", ignore, read.shapes)
-        counted = [mask | ~own for mask, own in zip(objects, left_out, strict=True)]
+        counted = [~own for own in left_out]
     if not any(mask.any() for mask in objects):
         raise LocalizationError("PxAP", "foreground in at least one mask", "none in any")
     own = [_histograms(min_max(m), o, c, thresholds) for m, o, c in zip(read.values, objects, counted, strict=True)]
