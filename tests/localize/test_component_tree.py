@@ -13,7 +13,8 @@ from globalpool.localize import ComponentTree, components
 from globalpool.localize.compiled import compiled
 from globalpool.localize.component_tree import Neighbours, without_holes
 from globalpool.localize.levels import THRESHOLDS, levels_of
-from globalpool.localize.sweep import exceeded, fill, polygon_halves, sweep, winners
+from globalpool.localize.loops import exceeded, fill, polygon_halves
+from globalpool.localize.sweep import sweep, winners
 from tests.localize import slow
 
 

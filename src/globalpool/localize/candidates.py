@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from globalpool.localize.boxes import overlap
 from globalpool.localize.component_tree import ComponentTree, without_holes
 from globalpool.localize.levels import byte_levels, levels_of, min_max
-from globalpool.localize.sweep import polygon_halves
+from globalpool.localize.loops import polygon_halves
 
 Array = NDArray[Any]
 Keep = Literal["largest", "all"]

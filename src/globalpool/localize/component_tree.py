@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from globalpool.localize.sweep import fill, highest, sweep, winners
+from globalpool.localize.loops import fill
+from globalpool.localize.sweep import highest, sweep, winners
 
 Array = NDArray[Any]
 Neighbours = Literal["corners", "faces"]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from globalpool.localize.sweep import exceeded
+from globalpool.localize.loops import exceeded
 
 Array = NDArray[Any]
 
