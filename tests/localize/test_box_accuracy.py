@@ -214,6 +214,14 @@ def test_errors(change: dict[str, Any], sentence: str) -> None:
         max_box_accuracy(**arguments)
 
 
+def test_the_reference_takes_nan_for_a_map_without_foreground_and_refuses_infinity() -> None:
+    protocol, boxes = BoxProtocol(definition="reference"), np.array([[0, 0, 1, 1]])
+    # Its box is pixel (0, 0) of a true box that it takes for two pixels by two.
+    assert max_box_accuracy(np.full((1, 3, 3), np.nan), boxes, protocol=protocol).mean_overlap.value == 0.25
+    with pytest.raises(LocalizationError, match="expected finite maps; got NaN or Inf in that of picture 0"):
+        max_box_accuracy(np.full((1, 3, 3), np.inf), boxes, protocol=protocol)
+
+
 def test_errors_of_the_protocol() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"iou": ()}, "`iou` above 0 and at most 1, one or more; got ()."),

@@ -75,7 +75,7 @@ def heatmaps(evidence: Evidence, size: Size, sizes: Tensor | None = None) -> Hea
 def read_maps(where: str, maps: Maps, nan: bool = False) -> Heatmaps:
     """``maps`` as Heatmaps: a batch ``(N, *S)`` or a list of ``(*S)``; float32 and float64 stay as they are.
 
-    LocalizationError where they are empty, of different or more than three axes, or (unless ``nan``) not finite.
+    LocalizationError where they are empty, of different or more than three axes, infinite, or (unless ``nan``) not a number.
     """
     if isinstance(maps, Evidence):
         raise LocalizationError(where, "maps", "Evidence", "Write heatmaps(evidence, size): at what size, you decide.")
@@ -87,7 +87,7 @@ def read_maps(where: str, maps: Maps, nan: bool = False) -> Heatmaps:
         if picture.ndim not in (1, 2, 3) or picture.ndim != values[0].ndim or picture.size == 0:
             expected = "maps of 1, 2 or 3 axes, the same for all, none empty"
             raise LocalizationError(where, expected, f"{picture.shape} for picture {sample}")
-        if not nan and not np.isfinite(picture).all():
+        if np.isinf(picture).any() or (not nan and np.isnan(picture).any()):
             raise LocalizationError(where, "finite maps", f"NaN or Inf in that of picture {sample}")
     return Heatmaps(values, view)
 
