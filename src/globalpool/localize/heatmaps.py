@@ -75,7 +75,7 @@ def heatmaps(evidence: Evidence, size: Size, sizes: Tensor | None = None) -> Hea
 def read_maps(where: str, maps: Maps, nan: bool = False) -> Heatmaps:
     """``maps`` as Heatmaps: a batch ``(N, *S)`` or a list of ``(*S)``; float32 and float64 stay as they are.
 
-    LocalizationError where they are empty, of different or more than three axes, infinite, or (unless ``nan``) not a number.
+    LocalizationError where there is none, or one is empty, infinite, NaN (unless ``nan``), or of other or over 3 axes.
     """
     if isinstance(maps, Evidence):
         raise LocalizationError(where, "maps", "Evidence", "Write heatmaps(evidence, size): at what size, you decide.")
