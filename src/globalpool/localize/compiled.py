@@ -8,7 +8,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """``function`` compiled by Numba (extra ``[localize]``), or itself: the same results, some hundred times slower.
+    """``function`` compiled by Numba (extra ``[fast]``), or itself: the same results, some hundred times slower.
 
     The plain function stays at ``.py_func``, as Numba has it.
     """
