@@ -89,11 +89,16 @@ class Once(ABC):
         ):
             return None
         bare = self.bare(features)
-        if bare is None:
+        if bare is None or self._one_product(bare, weights):
             return None
         weights = weights[:, :, 0].flatten(2) if bare.ptr is None else weights[:, :, 0]
         pooled: Tensor = kernels.weighted_sum(bare.features, bare.ptr, weights, False, False)[0]
         return pooled
+
+    def _one_product(self, bare: Bare, weights: Tensor) -> bool:
+        """Whether torch's batched product reads faster than our loop: dense, not half, and without gradients."""
+        plain = bare.ptr is None and bare.features.dtype == self.dtype
+        return plain and not kernels.forced() and not kernels.differentiating(bare.features, weights)
 
     def softmax_once(self, scores: Tensor, temperature: Tensor | float) -> Tensor | None:
         """``softmax`` by compiled loops; None where there are none or they are slower."""
