@@ -10,7 +10,7 @@ from torch.nn import functional
 import globalpool as gp
 from globalpool.blocks import SqueezeExcite
 from speed.ragged import Given, lengths
-from speed.timing import Work, Workload, backward, copies, reading, training
+from speed.timing import Workload, backward, copies, on, reading, training
 
 
 def workloads(quick: bool) -> Iterator[Workload]:
@@ -85,8 +85,8 @@ def _maps(quick: bool) -> Iterator[Workload]:
         peers = {name: work for name, work in peers.items() if not (quick and "compiled" in name)}
         yield Workload(
             f"dense {rule}, 32 x 512 x 28 x 28",
-            _on(pool, inputs),
-            {n: _on(w, inputs) for n, w in peers.items()},
+            on(pool, inputs),
+            {n: on(w, inputs) for n, w in peers.items()},
             reading(inputs),
             len(inputs),
             bar,
@@ -124,8 +124,8 @@ def _tokens(quick: bool) -> Iterator[Workload]:
         ours = lambda x, pool=attention: pool(x, channel_dim=-1)  # noqa: E731
         yield Workload(
             f"dense attention, tokens {size}",
-            _on(ours, inputs),
-            {n: _on(w, inputs) for n, w in peers.items()},
+            on(ours, inputs),
+            {n: on(w, inputs) for n, w in peers.items()},
             reading(inputs),
             len(inputs),
             1.5,
@@ -165,8 +165,8 @@ def _masked(size: str, inputs: list[Tensor], quick: bool) -> Iterator[Workload]:
     ours = lambda x: gp.Mean()(x, mask=mask, channel_dim=-1)  # noqa: E731
     yield Workload(
         f"masked mean, tokens {size}",
-        _on(ours, inputs),
-        {n: _on(w, inputs) for n, w in peers.items()},
+        on(ours, inputs),
+        {n: on(w, inputs) for n, w in peers.items()},
         reading(inputs),
         len(inputs),
         1.5,
@@ -189,8 +189,8 @@ def _halves(quick: bool) -> Iterator[Workload]:
         }
         yield Workload(
             f"{str(dtype)[6:]} mean, 64 x 256 x 56 x 56",
-            _on(gp.Mean(), inputs),
-            {n: _on(w, inputs) for n, w in peers.items()},
+            on(gp.Mean(), inputs),
+            {n: on(w, inputs) for n, w in peers.items()},
             reading(inputs),
             len(inputs),
             2.0,
@@ -204,8 +204,8 @@ def _excite() -> Iterator[Workload]:
     ours, theirs = SqueezeExcite(256, inplace=True).eval(), SEModule(256, rd_ratio=1 / 16).eval()
     yield Workload(
         "squeeze-excite, inference, 16 x 256 x 56 x 56",
-        _on(ours, inputs),
-        {"timm SEModule": _on(theirs, inputs)},
+        on(ours, inputs),
+        {"timm SEModule": on(theirs, inputs)},
         reading(inputs),
         len(inputs),
         None,
@@ -220,15 +220,7 @@ def _nested() -> Workload:
     inputs = [torch.nested.nested_tensor_from_jagged(x, offsets) for x in values]
     longest = int(length.max())
     known = [torch.nested.nested_tensor_from_jagged(x, offsets, max_seqlen=longest, min_seqlen=1) for x in values]
-    peers = {"torch nested mean, longest length given": _on(lambda x: x.mean(1), known)}
+    peers = {"torch nested mean, longest length given": on(lambda x: x.mean(1), known)}
     return Workload(
-        "nested tensor mean, 4096 groups, 98k x 128", _on(gp.Mean(), inputs), peers, reading(values), len(values)
+        "nested tensor mean, 4096 groups, 98k x 128", on(gp.Mean(), inputs), peers, reading(values), len(values)
     )
-
-
-def _on(work: Any, inputs: list[Any]) -> Work:
-    @torch.no_grad()
-    def run(turn: int) -> object:
-        return work(inputs[turn % len(inputs)])
-
-    return run

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import globalpool as gp
-from speed.timing import Work, Workload, backward, copies, reading, training
+from speed.timing import Workload, backward, copies, on, reading, training
 
 #: groups, rows, channels; uneven lengths everywhere, and one very uneven batch.
 SIZES = {
@@ -123,8 +123,8 @@ def _of_size(name: str, groups: int, rows: int, channels: int) -> Iterator[Workl
             continue
         yield Workload(
             f"ragged {rule}, {name}",
-            _on(_of(pool, ptr), inputs),
-            {peer: _on(work, inputs) for peer, work in peers.items()},
+            on(_of(pool, ptr), inputs),
+            {peer: on(work, inputs) for peer, work in peers.items()},
             reading(inputs),
             len(inputs),
             bar if big else None,
@@ -148,14 +148,6 @@ def _logsumexp(x: Tensor, batch: Tensor, groups: int, count: Tensor) -> Any:
     high = scatter(x, batch, 0, groups, "max")
     total = scatter((2.0 * (x - high[batch])).exp(), batch, 0, groups, "sum")
     return high + (total / count).log() / 2.0
-
-
-def _on(work: Any, inputs: list[Tensor]) -> Work:
-    @torch.no_grad()
-    def run(turn: int) -> object:
-        return work(inputs[turn % len(inputs)])
-
-    return run
 
 
 def _of(pool: nn.Module, ptr: Tensor) -> Any:

@@ -40,6 +40,16 @@ def copies(of: Callable[[int], Tensor]) -> list[Tensor]:
     return [first, *(of(seed) for seed in range(1, count))]
 
 
+def on(work: Any, inputs: Sequence[Any]) -> Work:
+    """``work`` without gradients, on one input after the other."""
+
+    @torch.no_grad()
+    def run(turn: int) -> object:
+        return work(inputs[turn % len(inputs)])
+
+    return run
+
+
 def reading(inputs: Sequence[Tensor]) -> Work:
     """One streaming read: the sum of all numbers, read as float32 words where torch sums halves slowly."""
     flat = [x.reshape(-1).view(torch.float32) for x in inputs]

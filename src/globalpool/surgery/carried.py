@@ -72,7 +72,7 @@ def carried(
 def _fixed(pool: Reduction, shapes: Shapes, copied: dict[Node, Node], rest: Shape, call: Any) -> Node:
     """Weights ``(N, 1, C, positions)`` of a sum or mean with what happens to positions before it."""
     features, rank = copied[pool.features], len(shapes[pool.features])
-    weights = position_weights(pool.steps, pool.features, rank, copied, call, shapes)
+    weights = position_weights(pool.steps, rank, copied, call, shapes)
     lengths = [call(aten.sym_size.int, features, axis) for axis in range(rank)]
     if weights is None:
         weights = call(aten.ones_like.default, features)

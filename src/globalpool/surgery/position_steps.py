@@ -33,7 +33,7 @@ def before_steps(
             following = args_of(following)[0]
         found = _scaled(following, dims, shapes, depends) or _part(following, dims, shapes, depends)
         if found is None:
-            return (node, tuple(steps)) if steps else (source, ())
+            return node, tuple(steps)
         node = found
         steps.append(following)
 
@@ -50,9 +50,9 @@ def factors_of(steps: tuple[Node, ...], shapes: Shapes) -> list[Node]:
 
 
 def position_weights(
-    steps: tuple[Node, ...], features: Node, rank: int, copied: dict[Node, Node], call: Call, shapes: Shapes
+    steps: tuple[Node, ...], rank: int, copied: dict[Node, Node], call: Call, shapes: Shapes
 ) -> Node | None:
-    """What the steps multiply each position of ``features`` by, broadcasting over them; 0 for those left out.
+    """What the steps multiply each position of the features by, broadcasting over them; 0 for those left out.
 
     None without steps. The steps' transpose: a slice gives back zeros around what it took.
     """
