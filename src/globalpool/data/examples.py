@@ -1,0 +1,34 @@
+"""Labelled files: what a folder or a table of examples becomes before anything is decoded for training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Example:
+    """One readable file and its classes.
+
+    ``labels``: class ids, exactly one unless the examples are multi-label; ``size``: its spatial lengths (height and
+    width in pixels); ``content``: SHA-256 of its shape and decoded values, equal for copies under any name or format;
+    ``group``: examples of one group (a patient, a video) never part; None where nobody named one.
+    """
+
+    path: Path
+    labels: tuple[int, ...]
+    size: tuple[int, ...]
+    content: str
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """``classes``: names, by id; ``left_out``: (path, reason) of files that are not used."""
+
+    root: Path
+    classes: tuple[str, ...]
+    examples: tuple[Example, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    multi_label: bool = False
+
+    def __len__(self) -> int:
+        return len(self.examples)
