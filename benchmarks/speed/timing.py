@@ -12,9 +12,6 @@ from torch import Tensor
 Work = Callable[[int], object]
 #: Inputs rotate until together they are so large (bytes): a shared cache of a server is smaller.
 PAST_CACHE = 256 << 20
-#: Seconds before each measurement: the threads of torch's last operation wait busily for some milliseconds, and would
-#: be in the way of whoever comes next.
-PAUSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,12 @@ def medians(work: dict[str, Work], rounds: int, budget: float) -> dict[str, floa
         run(0)
         run(1)
     once = (time.perf_counter() - start) / 2
-    rounds = max(3, min(rounds, int(budget / (once + PAUSE * len(work)))))
+    rounds = max(3, min(rounds, int(budget / once)))
     times: dict[str, list[float]] = {name: [] for name in work}
     names = list(work)
     for turn in range(rounds):
         for place in range(len(names)):  # another one begins each round
             name = names[(place + turn) % len(names)]
-            time.sleep(PAUSE)
             start = time.perf_counter()
             work[name](turn)
             times[name].append(time.perf_counter() - start)

@@ -10,9 +10,10 @@ from globalpool.kernels.operators_exponential import (
 )
 from globalpool.kernels.operators_max import largest
 from globalpool.kernels.operators_moments import moments
-from globalpool.kernels.operators_softmax import pointers, softmax
+from globalpool.kernels.operators_softmax import softmax
 from globalpool.kernels.operators_sum import weighted_sum
 from globalpool.kernels.pages import product
+from globalpool.kernels.pointers import pointers, rising
 from globalpool.kernels.reference import (
     accumulation_dtype,
     blocked_matmul,
@@ -48,6 +49,7 @@ __all__ = [
     "pays",
     "pointers",
     "product",
+    "rising",
     "segment_max",
     "segment_sum",
     "segment_threshold",

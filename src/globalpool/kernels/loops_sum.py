@@ -9,20 +9,11 @@ from globalpool.kernels.compiled import compiled, inlined, narrow, row, widen
 
 @inlined
 def _add_plain(x: Any, base: int, stride: int, start: int, stop: int, channels: int, sums: Any) -> None:
-    """Rows into float64 ``sums (C,)``, four at a time: the sums are then read and written a quarter as often."""
-    t = start
-    while t + 4 <= stop:
-        a, b = row(x, base + t * stride, channels), row(x, base + (t + 1) * stride, channels)
-        d, e = row(x, base + (t + 2) * stride, channels), row(x, base + (t + 3) * stride, channels)
-        for c in range(channels):
-            ab = np.float64(widen(a[c])) + np.float64(widen(b[c]))
-            sums[c] += ab + (np.float64(widen(d[c])) + np.float64(widen(e[c])))
-        t += 4
-    while t < stop:
+    """Rows into float64 ``sums (C,)``, one after the other: one stream of memory is what a processor foresees best."""
+    for t in range(start, stop):
         a = row(x, base + t * stride, channels)
         for c in range(channels):
             sums[c] += np.float64(widen(a[c]))
-        t += 1
 
 
 @inlined
@@ -39,32 +30,16 @@ def _add_weighted(
     sums: Any,
 ) -> float:
     """Rows times ``weights`` into ``sums (R, C)``; returns the sum of the first head's weights."""
-    total, t = 0.0, start
-    while t < stop:
-        if heads == 1 and t + 4 <= stop:
-            p, q, u, v = (
-                np.float64(weights[t]),
-                np.float64(weights[t + 1]),
-                np.float64(weights[t + 2]),
-                np.float64(weights[t + 3]),
-            )
-            if not skip or (p != 0 and q != 0 and u != 0 and v != 0):
-                a, b = row(x, base + t * stride, channels), row(x, base + (t + 1) * stride, channels)
-                d, e = row(x, base + (t + 2) * stride, channels), row(x, base + (t + 3) * stride, channels)
-                for c in range(channels):
-                    ab = p * np.float64(widen(a[c])) + q * np.float64(widen(b[c]))
-                    sums[0, c] += ab + (u * np.float64(widen(d[c])) + v * np.float64(widen(e[c])))
-                total += (p + q) + (u + v)
-                t += 4
-                continue
+    total = 0.0
+    for t in range(start, stop):
         a = row(x, base + t * stride, channels)
         total += np.float64(weights[t * heads])
         for r in range(heads):
             w = np.float64(weights[t * heads + r])
             if not skip or w != 0:
+                own = sums[r]
                 for c in range(channels):
-                    sums[r, c] += w * np.float64(widen(a[c]))
-        t += 1
+                    own[c] += w * np.float64(widen(a[c]))
     return total
 
 

@@ -90,8 +90,7 @@ class Plan:
 def plan(x: Tensor, ptr: Tensor | None) -> Plan:
     """The plan for ragged ``(T, C)`` with ``ptr (N + 1,)``, or for dense ``(N, C, P)`` in rows."""
     pointers = np.arange(x.shape[0] + 1) * x.shape[2] if ptr is None else ptr.detach().contiguous().numpy()
-    slices, pieces = cutting.cut(pointers, x.shape[1])
-    return Plan(slices, pieces, cutting.split(slices, _parts(x)))
+    return Plan(*cutting.cut(pointers, x.shape[1], _parts(x)))
 
 
 def sample_runs(x: Tensor, ptr: Tensor) -> tuple[list[tuple[int, int]], Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from globalpool.kernels import operators_pooled as run
-from globalpool.kernels import reference, second
+from globalpool.kernels import pages, reference, second
 
 
 @torch.library.custom_op("globalpool::largest", mutates_args=(), device_types="cpu")
@@ -18,8 +18,8 @@ def largest(x: Tensor, ptr: Tensor | None, measure: Tensor | None) -> tuple[Tens
     """
     from globalpool.kernels import loops_max as loops
 
-    tops = x.new_empty((run.samples(x, ptr), x.shape[1]), dtype=run.accumulated(x))
-    ties = torch.empty_like(tops)
+    shape, dtype = (run.samples(x, ptr), x.shape[1]), run.accumulated(x)
+    tops, ties = pages.empty(shape, dtype, x), pages.empty(shape, dtype, x)
     top, tie, held = tops.numpy(), ties.numpy(), run.held(measure, x)
     run.forward(
         x,

@@ -77,14 +77,3 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 
 softmax.register_autograd(_gradients, setup_context=_keep)
-
-
-def pointers(batch: Tensor, size: int) -> tuple[Tensor, int]:
-    """The first row of each of ``size`` samples, then T, from sorted sample numbers ``batch (T,)``, int64.
-
-    With it 0, or 1 where ``batch`` is not sorted, 2 where an entry is not from 0 to size - 1.
-    """
-    from globalpool.kernels import loops_softmax
-
-    ptr = torch.empty(size + 1, dtype=torch.long)
-    return ptr, int(loops_softmax.find_pointers(batch.detach().contiguous().numpy(), ptr.numpy()))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from globalpool.kernels import reference, second
+from globalpool.kernels import pages, reference, second
 
 
 @torch.library.custom_op("globalpool::weighted_sum", mutates_args=(), device_types="cpu")
@@ -22,7 +22,7 @@ def weighted_sum(
 
     x = memory.readable(x)
     samples, heads = _sizes(x, ptr, weights)
-    out = x.new_empty((samples, heads, x.shape[1]), dtype=reference.accumulation_dtype(x.dtype))
+    out = pages.empty((samples, heads, x.shape[1]), reference.accumulation_dtype(x.dtype), x)
     totals = x.new_empty(samples, dtype=torch.float64)
     array, total = out.numpy(), totals.numpy()
     flat = _flat(weights, out, memory.in_lines(x))

@@ -1,4 +1,4 @@
-"""Large pages for large results: most of the time of writing a fresh gradient went into page faults."""
+"""Large pages for large results: most of the time of writing fresh memory goes into page faults."""
 
 import ctypes
 import sys
@@ -9,7 +9,7 @@ from torch import Tensor
 from globalpool.kernels.choice import watched
 
 #: Bytes from which on it is worth a system call, and the size and the alignment of a large page.
-LARGE, PAGE = 1 << 24, 1 << 21
+LARGE, PAGE = 1 << 22, 1 << 21
 MADV_HUGEPAGE = 14
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -23,6 +23,13 @@ def in_large_pages(fresh: Tensor) -> None:
     begin = -(-fresh.untyped_storage().data_ptr() // PAGE) * PAGE
     end = (fresh.untyped_storage().data_ptr() + size) // PAGE * PAGE
     _libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_HUGEPAGE)
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
+    """``like.new_empty(shape, dtype=dtype)``, in large pages where it is large."""
+    fresh = like.new_empty(shape, dtype=dtype)
+    in_large_pages(fresh)
+    return fresh
 
 
 def product(x: Tensor, factors: Tensor) -> Tensor:

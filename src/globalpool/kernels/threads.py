@@ -1,7 +1,7 @@
-"""Threads of our own: they survive a fork, and any number of Python threads may use them at once.
+"""Work shared out over threads: torch's own, or a pool of ours where those cannot be used.
 
-Numba's workqueue aborts when two Python threads call it, and OpenMP hangs in a forked child. Loops here release the
-interpreter's lock instead and share their work out over one pool of threads, which a child process builds anew.
+Numba's workqueue aborts when two Python threads call it. Loops here release the interpreter's lock instead and are
+called by several threads. OpenMP hangs in a forked child: there the threads are ours, which a child builds anew.
 """
 
 import itertools
@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
 import torch
+
+from globalpool.kernels import team
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -23,7 +25,8 @@ def _forget() -> None:
     _lock, _pool, _size = Lock(), None, 0
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _helpers(count: int, work: Callable[[], None]) -> list[Future[None]]:
@@ -54,6 +57,9 @@ def share_out(parts: int, work: Callable[[int], object]) -> None:
         while (part := next(counter)) < parts:
             work(part)
 
+    if team.available():
+        team.together(threads, take)
+        return
     helpers = _helpers(threads - 1, take)
     try:
         take()

@@ -152,7 +152,7 @@ def _ragged(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layou
     if x.ndim != 2:
         raise LayoutError(where, "ragged features (T, C), all positions one after the other", describe(x))
     rows, dtype, device = x.shape[0], kernels.accumulation_dtype(x.dtype), x.device
-    index, ptr, samples = _samples(where, rows, device, arguments)
+    index, ptr, samples = _samples(where, x, arguments)
     mask, shapes, pos = arguments.get("mask"), arguments.get("shapes"), arguments.get("pos")
     measure = None if mask is None else check_mask(where, mask, (rows,), "(T,)", dtype).to(device)
     if shapes is not None and pos is not None:
@@ -182,10 +182,9 @@ def _ragged(where: str, x: Tensor, dim: tuple[int, ...] | None, arguments: Layou
     return x, layout if dim is None else _keep(where, layout, dim)
 
 
-def _samples(
-    where: str, rows: int, device: torch.device, arguments: LayoutArguments
-) -> tuple[Tensor | None, Tensor, int]:
+def _samples(where: str, x: Tensor, arguments: LayoutArguments) -> tuple[Tensor | None, Tensor, int]:
     """Sample of each row ``(T,)`` (None: made when it is asked for), first row of each ``(N + 1,)``, and N."""
+    rows, device = x.shape[0], x.device
     ptr, batch, size = arguments.get("ptr"), arguments.get("batch"), arguments.get("size")
     if ptr is not None:
         if batch is not None or size is not None:
@@ -193,10 +192,11 @@ def _samples(
         first = check_integers(where, "ptr", ptr, (None,), "first row of each sample, then T").to(device)
         if first.shape[0] == 0:
             raise LayoutError(where, "`ptr` of shape (N + 1,)", "an empty one", "No sample at all is ptr = [0].")
-        require(
-            (first[0] == 0) & (first[-1] == rows) & (first.diff() >= 0).all(),
-            lambda: LayoutError(where, f"`ptr` rising from 0 to T = {rows}", f"{first.tolist()[:9]}"),
-        )
+        if not kernels.pays("batch", x, first) or not kernels.rising(first, rows):
+            require(
+                (first[0] == 0) & (first[-1] == rows) & (first.diff() >= 0).all(),
+                lambda: LayoutError(where, f"`ptr` rising from 0 to T = {rows}", f"{first.tolist()[:9]}"),
+            )
         index = None
         if torch.compiler.is_compiling():
             index = torch.searchsorted(first, torch.arange(rows, device=device), right=True) - 1
