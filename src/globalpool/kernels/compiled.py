@@ -49,7 +49,7 @@ def _forgive(loop: Any) -> None:
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A piece of loops, compiled into each that calls it."""
-    return njit(nogil=True, fastmath=FAST, error_model="numpy")(function)
+    return njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)(function)
 
 
 @intrinsic

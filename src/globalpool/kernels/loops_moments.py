@@ -32,12 +32,25 @@ def _differences(a: Any, zero: float) -> Any:
     return sums, squares
 
 
+@inlined
+def _finish(mean: Any, spread: Any, held: float, means: Any, deviations: Any, wide: Any, sample: int) -> None:
+    scale = 1.0 / held if held > 0 else 1.0
+    for c in range(mean.shape[0]):
+        means[sample, c] = mean[c]
+        deviations[sample, c] = np.sqrt(spread[c] * scale)
+    if wide.shape[0]:
+        wide[sample] = mean
+
+
 @compiled
 def moment_rows(
     x: Any, stride: int, skew: int, slices: Any, first: int, last: int, measure: Any,
-    means: Any, spreads: Any, totals: Any, pieces: Any, piece_totals: Any,
+    means: Any, deviations: Any, wide: Any, totals: Any, pieces: Any, piece_totals: Any,
 ) -> None:  # fmt: skip
-    """``means``, ``spreads (N, C)``: mean squares around them; ``totals (N,)``; ``pieces (K, 2, C)``; float64."""
+    """``means``, ``deviations (N, C)``, ``totals (N,)``; ``pieces (K, 2, C)``: means and sums of squares around them.
+
+    ``wide (N, C)``: the means in float64; of length 0 where nobody wants them.
+    """
     channels = means.shape[1]
     mean, spread = np.empty(channels), np.empty(channels)
     sums, squares = np.empty(channels), np.empty(channels)
@@ -66,47 +79,50 @@ def moment_rows(
                         difference = np.float64(widen(a[c])) - np.float64(widen(zero[c]))
                         sums[c] += weight * difference
                         squares[c] += weight * difference * difference
+            part, share = 1.0 / more, more / (held + more)
             for c in range(channels):
-                step = sums[c] / more
-                other, others = np.float64(widen(zero[c])) + step, max(squares[c] - sums[c] * step, 0.0)
-                mean[c], spread[c] = _join(held, mean[c], spread[c], more, other, others)
+                step = sums[c] * part
+                other, others = np.float64(widen(zero[c])) + step, squares[c] - sums[c] * step
+                difference = other - mean[c]
+                mean[c] += difference * share
+                spread[c] += (others if others > 0 else 0.0) + difference * difference * held * share
             held += more
         if piece < 0:
             totals[sample] = held
-            for c in range(channels):
-                means[sample, c], spreads[sample, c] = mean[c], spread[c] / (held if held > 0 else 1.0)
+            _finish(mean, spread, held, means, deviations, wide, sample)
         else:
             pieces[piece, 0], pieces[piece, 1], piece_totals[piece] = mean, spread, held
 
 
 @compiled
-def join_moments(slices: Any, pieces: Any, piece_totals: Any, means: Any, spreads: Any, totals: Any) -> None:
+def join_moments(
+    slices: Any, pieces: Any, piece_totals: Any, means: Any, deviations: Any, wide: Any, totals: Any
+) -> None:
     """Pieces of long samples joined in their order."""
     s = 0
+    mean, spread = np.empty(means.shape[1]), np.empty(means.shape[1])
     while s < slices.shape[0]:
         if slices[s, 3] < 0:
             s += 1
             continue
         sample, held = slices[s, 0], 0.0
-        means[sample] = 0
-        spreads[sample] = 0
+        mean[:] = 0
+        spread[:] = 0
         while s < slices.shape[0] and slices[s, 0] == sample:
             piece, more = slices[s, 3], piece_totals[slices[s, 3]]
             if more > 0:
                 for c in range(means.shape[1]):
-                    means[sample, c], spreads[sample, c] = _join(
-                        held, means[sample, c], spreads[sample, c], more, pieces[piece, 0, c], pieces[piece, 1, c]
-                    )
+                    mean[c], spread[c] = _join(held, mean[c], spread[c], more, pieces[piece, 0, c], pieces[piece, 1, c])
                 held += more
             s += 1
         totals[sample] = held
-        spreads[sample] /= held if held > 0 else 1.0
+        _finish(mean, spread, held, means, deviations, wide, sample)
 
 
 @compiled
 def moment_lines(
     x: Any, sample: int, channel: int, length: int, first: int, last: int, measure: Any,
-    means: Any, spreads: Any, totals: Any,
+    means: Any, deviations: Any, wide: Any, totals: Any,
 ) -> None:  # fmt: skip
     """The same for lines; ``measure`` flat ``(N, P)``."""
     channels = means.shape[1]
@@ -135,9 +151,9 @@ def moment_lines(
             step = sums / more
             mean, spread = _join(held, mean, spread, more, zero + step, max(squares - sums * step, 0.0))
             held += more
-        means[n, c], spreads[n, c] = mean, spread / (held if held > 0 else 1.0)
-        if c == 0:
-            totals[n] = held
+        means[n, c], deviations[n, c], totals[n] = mean, np.sqrt(spread / (held if held > 0 else 1.0)), held
+        if wide.shape[0]:
+            wide[n, c] = mean
 
 
 @compiled

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from globalpool.kernels import operators_pooled as run
-from globalpool.kernels import reference, second
+from globalpool.kernels import pages, reference, second
 from globalpool.kernels.kinds import LOG_MEAN_EXP, POWER, SMOOTH_MINIMUM, SOFTMAX
 
 __all__ = ["LOG_MEAN_EXP", "POWER", "SMOOTH_MINIMUM", "SOFTMAX", "exponential_mean"]
@@ -14,9 +14,9 @@ __all__ = ["LOG_MEAN_EXP", "POWER", "SMOOTH_MINIMUM", "SOFTMAX", "exponential_me
 
 @torch.library.custom_op("globalpool::exponential_mean", mutates_args=(), device_types="cpu")
 def exponential_mean(
-    x: Tensor, ptr: Tensor | None, measure: Tensor | None, rate: Tensor, kind: int, floor: float
+    x: Tensor, ptr: Tensor | None, measure: Tensor | None, rate: Tensor, kind: int, floor: float, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The pooled values ``(N, C)``; then what the gradient needs: maxima, masses ``(N, C)`` and totals ``(N,)``.
+    """The pooled values ``(N, C)``; with ``keep`` what the gradient needs: maxima, masses ``(N, C)``, totals ``(N,)``.
 
     ``x``: ragged ``(T, C)`` with ``ptr (N + 1,)``, or dense ``(N, C, P)``; ``measure (T,)`` or ``(N, P)``;
     ``rate (C,)``, positive, not differentiated; ``kind`` and ``floor``: see ``kinds``. Zeros without positions.
@@ -24,10 +24,16 @@ def exponential_mean(
     from globalpool.kernels import loops_exponential as loops
 
     shape, dtype = (run.samples(x, ptr), x.shape[1]), run.accumulated(x)
-    out, tops = x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
-    masses, totals = x.new_empty(shape, dtype=torch.float64), x.new_empty(shape[0], dtype=torch.float64)
-    held, given = run.held(measure, x), (out.numpy(), tops.numpy(), masses.numpy(), totals.numpy())
-    how = _how(rate, kind, floor, dtype)
+    out, totals = pages.empty(shape, dtype, x), x.new_empty(shape[0], dtype=torch.float64)
+    held, how = run.held(measure, x), _how(rate, kind, floor, dtype)
+    if how[2] and x.dtype != torch.float64:
+        _powers(x, ptr, held, how[2], how[3], out, totals)
+        if keep:  # relative to the pooled value, of which there are as many as positions
+            return out, out.clone(), totals.unsqueeze(1).repeat(1, shape[1]), totals
+        return out, out.new_empty(0, shape[1]), totals.new_empty(0, shape[1]), totals
+    kept = shape if keep else (0, shape[1])
+    tops, masses = pages.empty(kept, dtype, x), pages.empty(kept, torch.float64, x)
+    given = out.numpy(), tops.numpy(), masses.numpy(), totals.numpy()
     run.forward(
         x,
         ptr,
@@ -37,6 +43,20 @@ def exponential_mean(
         lambda *place: loops.exponential_lines(*place, held, *how, *given),
     )
     return out, tops, masses, totals
+
+
+def _powers(x: Tensor, ptr: Tensor | None, held: Any, power: int, floor: Any, out: Tensor, totals: Tensor) -> None:
+    from globalpool.kernels import loops_power as loops
+
+    given = out.numpy(), totals.numpy()
+    run.forward(
+        x,
+        ptr,
+        (1, x.shape[1]),
+        lambda *place: loops.power_rows(*place[:-2], held, power, floor, *given, *place[-2:]),
+        lambda slices, pieces, counts: loops.join_powers(slices, pieces, counts, power, *given),
+        lambda *place: loops.power_lines(*place, held, power, floor, *given),
+    )
 
 
 @torch.library.custom_op("globalpool::exponential_gradient", mutates_args=(), device_types="cpu")
@@ -98,11 +118,12 @@ def plain(x: Tensor, ptr: Tensor | None, measure: Tensor | None, rate: Tensor, k
 
 @exponential_mean.register_fake
 def _(
-    x: Tensor, ptr: Tensor | None, measure: Tensor | None, rate: Tensor, kind: int, floor: float
+    x: Tensor, ptr: Tensor | None, measure: Tensor | None, rate: Tensor, kind: int, floor: float, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     shape = (run.samples(x, ptr), x.shape[1])
-    out, wide = x.new_empty(shape, dtype=run.accumulated(x)), x.new_empty(shape, dtype=torch.float64)
-    return out, torch.empty_like(out), wide, x.new_empty(shape[0], dtype=torch.float64)
+    kept, dtype = shape if keep else (0, shape[1]), run.accumulated(x)
+    wide = x.new_empty(kept, dtype=torch.float64)
+    return x.new_empty(shape, dtype=dtype), x.new_empty(kept, dtype=dtype), wide, wide.new_empty(shape[0])
 
 
 @exponential_gradient.register_fake
@@ -114,7 +135,7 @@ def _(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, ptr, measure, rate, ctx.kind, ctx.floor = inputs
+    x, ptr, measure, rate, ctx.kind, ctx.floor, _ = inputs
     ctx.save_for_backward(x, ptr, measure, rate, *output)
 
 
@@ -123,7 +144,7 @@ def _gradients(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, .
     kind, floor = ctx.kind, ctx.floor
     if torch.is_grad_enabled():
         (own,) = second.through(lambda: [plain(x, ptr, measure, rate, kind, floor)], (x,), (gradient,))
-        return own, None, None, None, None, None
+        return own, None, None, None, None, None, None
     total, mass = totals.unsqueeze(1), torch.where(masses == 0, 1, masses)
     if kind == POWER:
         level = torch.where(total > 0, mass / total, 1)
@@ -133,7 +154,7 @@ def _gradients(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, .
         factors, bases = gradient.double() / mass, torch.where(tops == float("-inf"), 0, tops)
     factors = factors.to(pooled.dtype)
     own = exponential_gradient(x, ptr, measure, rate, kind, floor, pooled.detach(), bases, factors)
-    return own, None, None, None, None, None
+    return own, None, None, None, None, None, None
 
 
 exponential_mean.register_autograd(_gradients, setup_context=_keep)

@@ -6,32 +6,34 @@ import torch
 from torch import Tensor
 
 from globalpool.kernels import operators_pooled as run
-from globalpool.kernels import reference, second
+from globalpool.kernels import pages, reference, second
 
 
 @torch.library.custom_op("globalpool::moments", mutates_args=(), device_types="cpu")
-def moments(x: Tensor, ptr: Tensor | None, measure: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and population deviation ``(N, C)`` under the measure; then the mean in float64 and the totals ``(N,)``.
+def moments(
+    x: Tensor, ptr: Tensor | None, measure: Tensor | None, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and population deviation ``(N, C)``; the mean in float64 where the gradient needs it (``keep``); ``totals (N,)``.
 
     ``x``: ragged ``(T, C)`` with ``ptr (N + 1,)``, or dense ``(N, C, P)``; ``measure (T,)`` or ``(N, P)``. Zeros
     without positions.
     """
     from globalpool.kernels import loops_moments as loops
 
-    count = run.samples(x, ptr)
-    means = x.new_empty((count, x.shape[1]), dtype=torch.float64)
-    spreads, totals = torch.empty_like(means), x.new_empty(count, dtype=torch.float64)
-    mean, spread, total, held = means.numpy(), spreads.numpy(), totals.numpy(), run.held(measure, x)
+    shape, dtype = (run.samples(x, ptr), x.shape[1]), run.accumulated(x)
+    means, spreads = pages.empty(shape, dtype, x), pages.empty(shape, dtype, x)
+    wide = pages.empty(shape if keep else (0, x.shape[1]), torch.float64, x)
+    totals = x.new_empty(shape[0], dtype=torch.float64)
+    held, given = run.held(measure, x), (means.numpy(), spreads.numpy(), wide.numpy(), totals.numpy())
     run.forward(
         x,
         ptr,
         (2, x.shape[1]),
-        lambda *place: loops.moment_rows(*place[:-2], held, mean, spread, total, *place[-2:]),
-        lambda slices, pieces, counts: loops.join_moments(slices, pieces, counts, mean, spread, total),
-        lambda *place: loops.moment_lines(*place, held, mean, spread, total),
+        lambda *place: loops.moment_rows(*place[:-2], held, *given, *place[-2:]),
+        lambda slices, pieces, counts: loops.join_moments(slices, pieces, counts, *given),
+        lambda *place: loops.moment_lines(*place, held, *given),
     )
-    dtype = run.accumulated(x)
-    return means.to(dtype, copy=True), spreads.sqrt_().to(dtype), means, totals
+    return means, spreads, wide, totals
 
 
 @torch.library.custom_op("globalpool::moments_gradient", mutates_args=(), device_types="cpu")
@@ -75,9 +77,10 @@ def plain(x: Tensor, ptr: Tensor | None, measure: Tensor | None) -> tuple[Tensor
 
 
 @moments.register_fake
-def _(x: Tensor, ptr: Tensor | None, measure: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(x: Tensor, ptr: Tensor | None, measure: Tensor | None, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     shape = (run.samples(x, ptr), x.shape[1])
-    mean, wide = x.new_empty(shape, dtype=run.accumulated(x)), x.new_empty(shape, dtype=torch.float64)
+    mean = x.new_empty(shape, dtype=run.accumulated(x))
+    wide = x.new_empty(shape if keep else (0, shape[1]), dtype=torch.float64)
     return mean, torch.empty_like(mean), wide, x.new_empty(shape[0], dtype=torch.float64)
 
 
@@ -89,18 +92,18 @@ def _(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs, *output[1:])
+    ctx.save_for_backward(*inputs[:3], *output[1:])
 
 
 def _gradients(ctx: Any, by_mean: Tensor, by_deviation: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     x, ptr, measure, deviations, means, totals = ctx.saved_tensors
     if torch.is_grad_enabled():
         (own,) = second.through(lambda: plain(x, ptr, measure), (x,), (by_mean, by_deviation))
-        return own, None, None
+        return own, None, None, None
     total = torch.where(totals > 0, totals, 1).unsqueeze(1)
     root = torch.where(deviations > 0, deviations, 1).double()
     by_distance = torch.where(deviations > 0, by_deviation.double() / root, 0) / total
-    return moments_gradient(x, ptr, measure, means, by_mean.double() / total, by_distance), None, None
+    return moments_gradient(x, ptr, measure, means, by_mean.double() / total, by_distance), None, None, None
 
 
 moments.register_autograd(_gradients, setup_context=_keep)

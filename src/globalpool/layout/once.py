@@ -66,7 +66,8 @@ class Once(ABC):
         if bare is None:
             return None
         rates = torch.as_tensor(rate, dtype=torch.float64).flatten().expand(features.shape[1])
-        pooled: Tensor = kernels.exponential_mean(bare.features, bare.ptr, bare.facts, rates, kind, floor)[0]
+        keep = kernels.differentiating(bare.features)
+        pooled: Tensor = kernels.exponential_mean(bare.features, bare.ptr, bare.facts, rates, kind, floor, keep)[0]
         return pooled.unsqueeze(1)
 
     def sum_once(self, features: Tensor, *, mean: bool) -> Tensor | None:

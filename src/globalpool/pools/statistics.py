@@ -52,7 +52,9 @@ class Statistics(Pool):
         bare = layout.paying("moments", features)
         if bare is None:
             return None
-        mean, deviation, *_ = kernels.moments(bare.features, bare.ptr, bare.facts)
+        mean, deviation, *_ = kernels.moments(
+            bare.features, bare.ptr, bare.facts, kernels.differentiating(bare.features)
+        )
         if self.eps:
             deviation = layout.zero_if_empty(torch.hypot(deviation, deviation.new_tensor(math.sqrt(self.eps))))
         return torch.stack([mean, deviation], 1)
