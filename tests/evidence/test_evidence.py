@@ -308,3 +308,14 @@ def test_evidence_in_a_convnet_of_each_dimension() -> None:
             evidence = network.evidence(x, "all").check()
             assert_close(evidence.logits, network(x))
             assert evidence.maps.shape[2:] == network.features(x).shape[2:]
+
+
+@pytest.mark.parametrize("pool", [pools.Mean(), pools.Attention(5), pools.Statistics()], ids=lambda pool: pool.name)
+def test_the_same_classes_for_all_samples_need_no_copy_and_give_the_same_maps(pool: pools.Pool) -> None:
+    head = PooledHead(pool.double(), pool.out_features(5), 7).double().eval()
+    x = torch.randn(3, 5, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ids = torch.tensor([6, 0, 2])
+    shared, own = head.evidence(x, ids.expand(3, -1)), head.evidence(x, ids.repeat(3, 1))
+    for ours, theirs in ((shared.maps, own.maps), (shared.offset, own.offset), (shared.logits, own.logits)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    shared.check()

@@ -18,6 +18,8 @@ from torch import Tensor
 import globalpool as gp
 from globalpool import kernels
 from globalpool.errors import LayoutError
+from globalpool.kernels import team
+from globalpool.kernels.threads import share_out
 
 DTYPES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 LENGTHS = {
@@ -90,6 +92,8 @@ POOLS = [
     gp.LogMeanExp(2.0),
     gp.LogMeanExp(-0.5),
     gp.SoftmaxPool(0.5),
+    gp.Concat(gp.Mean(), gp.Max()),
+    gp.Blend(gp.Max(), gp.Mean(), 0.25),
 ]
 
 
@@ -169,6 +173,31 @@ def test_several_python_threads_at_once() -> None:
         with ThreadPoolExecutor(8) as callers:
             results = list(callers.map(lambda _: gp.Mean()(x, ptr=ptr), range(64)))
     assert all(torch.equal(result, expected) for result in results)
+
+
+def test_without_torchs_team_the_threads_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, ptr = random(40_000, 32), pointers([10_000] * 4)
+    with threads(2), kernels.loops("always"):
+        expected = gp.Mean()(x, ptr=ptr)
+        monkeypatch.setattr(team, "_parallel", None)
+        assert torch.equal(gp.Mean()(x, ptr=ptr), expected)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_an_error_in_any_part_is_raised_and_no_part_is_done_twice(ours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ours:
+        monkeypatch.setattr(team, "_parallel", None)
+    done: list[int] = []
+
+    def work(part: int) -> None:
+        done.append(part)
+        if part == 3:
+            raise ValueError("part 3")
+
+    with threads(2), pytest.raises(ValueError, match=r"^part 3$"):
+        share_out(8, work)
+    assert len(set(done)) == len(done)
+    assert 3 in done
 
 
 def run(program: str, **environment: str) -> str:

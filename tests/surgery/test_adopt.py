@@ -390,3 +390,11 @@ def test_a_class_token_keeps_its_stream_out_of_the_maps() -> None:
     evidence = adopt(model, pictures(2)).evidence(pictures(), "all").check()
     assert evidence.maps.abs().max() == 0
     assert_close(evidence.offset_share(), torch.ones(CLASSES, dtype=torch.float64))
+
+
+def test_a_mean_and_one_linear_layer_end_in_that_layer() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(6, 4))
+    adopted = gp.adopt(model, torch.randn(2, 3, 9, 9))
+    assert type(adopted.tail) is nn.Linear
+    assert adopted.tail.weight is model[4].weight
+    assert adopted.tail.bias is model[4].bias

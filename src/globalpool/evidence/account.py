@@ -46,8 +46,10 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
         rows, offset = weight[ids], constant[ids]
     elif isinstance(classes, int):
         rows, offset = weight[classes][None, None], constant[classes].reshape(1, 1)
-    else:
+    elif isinstance(classes, str):
         rows, offset = weight.unsqueeze(0), constant.unsqueeze(0)
+    else:
+        rows, offset = weight[ids[:1]], constant[ids[:1]]
     kept = product(arranged.kept_shape)
     with kernels.full_precision(x.device):
         shaped = rows.reshape(*rows.shape[:2], value.shape[1], value.shape[2], kept)

@@ -12,9 +12,10 @@ Classes = Literal["top1", "all"] | str | int | Tensor
 
 
 def choose(classes: Classes, logits: Tensor) -> tuple[Tensor, bool]:
-    """Class ids ``(N, K')`` and whether every sample has the same ones.
+    """Class ids ``(N, K')`` and whether every sample is known to have the same ones.
 
     ``classes``: "all", "top1" or "top<k>" (highest logits first), one id, or int64 ids ``(N,)`` or ``(N, K')``.
+    ``ids.expand(N, -1)`` asks for the same in all samples without a copy of the tail's rows for each.
     """
     samples, count = logits.shape
     if isinstance(classes, str):
@@ -34,7 +35,8 @@ def choose(classes: Classes, logits: Tensor) -> tuple[Tensor, bool]:
         raise _wrong(describe(classes), count)
     ids = classes.long().to(logits.device)
     require(((ids >= 0) & (ids < count)).all(), lambda: _wrong(f"ids from {int(ids.min())} to {int(ids.max())}", count))
-    return ids if ids.ndim == 2 else ids.unsqueeze(1), False
+    ids = ids if ids.ndim == 2 else ids.unsqueeze(1)
+    return ids, ids.stride(0) == 0 and samples > 0
 
 
 def _wrong(got: str, count: int) -> EvidenceError:

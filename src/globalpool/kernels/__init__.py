@@ -9,6 +9,7 @@ from globalpool.kernels.operators_exponential import (
     exponential_mean,
 )
 from globalpool.kernels.operators_max import largest
+from globalpool.kernels.operators_mean_max import mean_and_max
 from globalpool.kernels.operators_moments import moments
 from globalpool.kernels.operators_softmax import softmax
 from globalpool.kernels.operators_sum import weighted_sum
@@ -45,6 +46,7 @@ __all__ = [
     "full_precision",
     "largest",
     "loops",
+    "mean_and_max",
     "moments",
     "pays",
     "pointers",

@@ -136,9 +136,7 @@ def exponential_rows(
 
 
 @inlined
-def _raise_power(
-    highest: Any, count: float, power: int, rate: Any, top: Any, base: Any, mass: Any, rest: Any
-) -> None:
+def _raise_power(highest: Any, count: float, power: int, rate: Any, top: Any, base: Any, mass: Any, rest: Any) -> None:
     for c in range(top.shape[0]):
         if count == 0 or highest[c] > top[c] or highest[c] != highest[c]:
             mass[c], rest[c] = raised(
@@ -248,9 +246,7 @@ def exponential_lines(
                 if not measure.shape[0]:
                     for p in range(part):
                         held[p] = seen(widen(a[p]), kind, floor)
-                added, others = add_line(
-                    held[:part], weights[:part], kind, power, rate[c], base, near_mass, near_rest
-                )
+                added, others = add_line(held[:part], weights[:part], kind, power, rate[c], base, near_mass, near_rest)
             else:
                 added, others = _add_lanes(a, kind, floor, rate[c], base, narrow_lanes, lane_mass, lane_rest)
             mass += added

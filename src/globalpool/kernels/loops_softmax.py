@@ -7,7 +7,6 @@ import numpy as np
 from globalpool.kernels.compiled import compiled, inlined, row
 from globalpool.kernels.elementary import exponential
 
-
 #: Rows of short samples whose exponentials are taken in one go: eight or sixteen at a time however short the samples.
 BLOCK = 4096
 

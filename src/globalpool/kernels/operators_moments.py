@@ -10,10 +10,8 @@ from globalpool.kernels import pages, reference, second
 
 
 @torch.library.custom_op("globalpool::moments", mutates_args=(), device_types="cpu")
-def moments(
-    x: Tensor, ptr: Tensor | None, measure: Tensor | None, keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and population deviation ``(N, C)``; the mean in float64 where the gradient needs it (``keep``); ``totals (N,)``.
+def moments(x: Tensor, ptr: Tensor | None, measure: Tensor | None, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and population deviation ``(N, C)``; the mean in float64 for the gradient (``keep``); totals ``(N,)``.
 
     ``x``: ragged ``(T, C)`` with ``ptr (N + 1,)``, or dense ``(N, C, P)``; ``measure (T,)`` or ``(N, P)``. Zeros
     without positions.

@@ -1,5 +1,6 @@
 """Rows cut into slices: whole samples where they are short, pieces of equal length where they are long."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -49,4 +50,4 @@ def cut(pointers: Any, channels: int, parts: int) -> tuple[Any, int, list[tuple[
     bounds = np.empty(parts + 1, np.int64)
     count, pieces = _cut(pointers, limit, slices, bounds)
     ends = bounds.tolist()
-    return slices[:count], pieces, [(a, b) for a, b in zip(ends, ends[1:], strict=False) if a < b]
+    return slices[:count], pieces, [(a, b) for a, b in itertools.pairwise(ends) if a < b]

@@ -14,6 +14,7 @@ from globalpool.pools.composition import Composition
 from globalpool.pools.learned import LearnedShare
 from globalpool.pools.maximum import Max
 from globalpool.pools.sums import Mean
+from globalpool.pools.together import two_at_once
 
 
 class Blend(Composition):
@@ -55,6 +56,10 @@ class Blend(Composition):
         if parts is not None and parts.value is not None:
             return parts.value
         return self._mix(self.a.pooled(features, layout), self.b.pooled(features, layout))
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        both = two_at_once(self.a, self.b, features, layout)
+        return None if both is None else self._mix(*both)
 
     def extra_repr(self) -> str:
         if isinstance(self.weight, nn.Module):

@@ -12,6 +12,7 @@ from globalpool.pools.composition import Composition
 from globalpool.pools.log_mean_exp import LogMeanExp
 from globalpool.pools.maximum import Max
 from globalpool.pools.sums import Mean, Sum
+from globalpool.pools.together import two_at_once
 
 
 class Concat(Composition):
@@ -46,6 +47,10 @@ class Concat(Composition):
         if parts is not None and parts.value is not None:
             return parts.value
         return torch.cat([pool.pooled(features, layout) for pool in self.members], 1)
+
+    def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
+        both = two_at_once(*self.members, features, layout) if len(self.members) == 2 else None
+        return None if both is None else torch.cat(both, 1)
 
     @classmethod
     def examples(cls, channels: int, axes: int) -> list[Self]:

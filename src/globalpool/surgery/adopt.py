@@ -18,7 +18,7 @@ from globalpool.surgery.nodes import Shapes
 from globalpool.surgery.prove import prove
 from globalpool.surgery.reductions import Reduction
 from globalpool.surgery.shared_copy import shared_copy
-from globalpool.surgery.traced_tail import TracedTail
+from globalpool.surgery.traced_tail import TracedTail, linear_layer
 
 
 @overload
@@ -67,7 +67,8 @@ def _build(apart: Apart) -> AdoptedClassifier:
     else:
         pools = [_pool(reduction, apart.shapes) for reduction in apart.found.pools]
         pool = pools[0] if len(pools) == 1 else Concat(*pools)
-    tail = TracedTail(parts.tail, parts.live, parts.sides, parts.varied)
+    layer = linear_layer(parts)
+    tail = TracedTail(parts.tail, parts.live, parts.sides, parts.varied) if layer is None else layer
     return AdoptedClassifier(parts.trunk, pool, tail, apart.found.also, gated_maps=apart.gated_maps)
 
 
