@@ -49,7 +49,8 @@ class Concat(Composition):
         return torch.cat([pool.pooled(features, layout) for pool in self.members], 1)
 
     def fused(self, features: Tensor, layout: Layout) -> Tensor | None:
-        both = two_at_once(*self.members, features, layout) if len(self.members) == 2 else None
+        members = self.members
+        both = two_at_once(members[0], members[1], features, layout) if len(members) == 2 else None
         return None if both is None else torch.cat(both, 1)
 
     @classmethod
