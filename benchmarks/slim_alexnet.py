@@ -20,8 +20,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from globalpool.cli.class_folders import Batches, read_classes
 from globalpool.cli.libraries import build, input_spec
+from globalpool.data import FileSource, Fixed, evaluation_batches, read_folder
 
 
 def write_digits(folder: Path) -> None:
@@ -40,8 +40,9 @@ def train(folder: Path, side: int, epochs: int) -> dict[str, Tensor]:
     torch.manual_seed(0)
     model = build("torchvision", "alexnet", 10)
     spec = input_spec("torchvision", "alexnet", model)
-    batches = Batches(read_classes(folder / "train").pictures, spec, side, 500)
-    x, y = map(torch.cat, zip(*batches, strict=True))
+    data = read_folder(folder / "train")
+    batches = list(evaluation_batches(FileSource(data), range(len(data)), spec, Fixed(side), 500))
+    x, y = torch.cat([batch.parts[0] for batch in batches]), torch.cat([batch.targets for batch in batches])
     optimiser = torch.optim.Adam(model.train().parameters(), 5e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-4, total_steps=epochs * 40)
     for epoch in range(epochs):

@@ -12,11 +12,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from globalpool.classifier import PooledClassifier
-from globalpool.cli.class_folders import Batches, apart, read_classes, split
 from globalpool.cli.networks import network_named
+from globalpool.cli.slim import Pairs
 from globalpool.cli.slim_files import write_slim
+from globalpool.data import Example, apart, held_out, read_folder
 from globalpool.errors import DataError, GlobalPoolError
 from tests.cli.folders import coloured_folder, run
+
+
+def split(folder: Path, share: float) -> tuple[list[Example], list[Example]]:
+    data = read_folder(folder)
+    parts = held_out(data, share)
+    return [data.examples[i] for i in parts.train], [data.examples[i] for i in parts.test]
 
 
 def slim(capsys: pytest.CaptureFixture[str], data: Path, out: Path, *more: str) -> tuple[int, str, str]:
@@ -67,8 +74,8 @@ def test_a_folder_becomes_a_network_that_loads_again(
     network = network_named(str(out))
     assert isinstance(network.module, PooledClassifier)
     assert network.labels == ("blue", "red")
-    read = read_classes(data)
-    x, y = next(iter(Batches(read.pictures, network.spec, 64, 20)))
+    read = read_folder(data)
+    x, y = next(iter(Pairs(read, range(20), network.spec, 64, 20)))
     assert network.module(x).argmax(1).tolist() == y.tolist()
     again, text, _ = run(
         capsys, "explain", str(data / "red" / "3.png"), "--model", str(out), "--out", str(tmp_path / "e")
@@ -139,7 +146,7 @@ def test_accuracy_before_takes_the_networks_own_numbers_of_the_classes(
 ) -> None:
     """Folders in another order than the network's classes, and a network of more classes than the folder."""
     model = network_named("timm:test_resnet").module
-    x, y = next(iter(Batches(read_classes(data).pictures, network_named("timm:test_resnet").spec, 64, 20)))
+    x, y = next(iter(Pairs(read_folder(data), range(20), network_named("timm:test_resnet").spec, 64, 20)))
     predicted = model(x).argmax(1)
     labels = network_named("timm:test_resnet").labels
     assert labels is not None
@@ -151,11 +158,11 @@ def test_accuracy_before_takes_the_networks_own_numbers_of_the_classes(
     out = tmp_path / "s.safetensors"
     code, text, _ = slim(capsys, data, out)
     assert code == 0
-    held_out = {picture.content for picture in split(read_classes(data), 0.2)[1]}
+    held_out = {picture.content for picture in split(data, 0.2)[1]}
     right = [
         picture.content in held_out and int(guess) == common
         for picture, guess in zip(
-            [p for p in read_classes(data).pictures if p.file.parent.name == labels[common]], reds, strict=True
+            [p for p in read_folder(data).examples if p.path.parent.name == labels[common]], reds, strict=True
         )
     ]
     assert f"accuracy before: {sum(right) / 4:.4f}" in text
@@ -163,30 +170,30 @@ def test_accuracy_before_takes_the_networks_own_numbers_of_the_classes(
 
 
 def test_the_split_follows_the_content_alone(data: Path) -> None:
-    before = {picture.content for picture in split(read_classes(data), 0.3)[1]}
+    before = {picture.content for picture in split(data, 0.3)[1]}
     assert len(before) == 6
     for number, file in enumerate(sorted((data / "blue").iterdir())):
         file.rename(data / "blue" / f"new_{9 - number}.png")
     with Image.open(data / "red" / "4.png") as picture:
         picture.save(data / "red" / "4.bmp")  # a copy in another format
-    fitted, judged = split(read_classes(data), 0.3)
+    fitted, judged = split(data, 0.3)
     assert {picture.content for picture in judged} == before
     assert not before & {picture.content for picture in fitted}, "no picture on both sides"
-    sides = [[picture.file.stem for picture in part].count("4") for part in (fitted, judged)]
+    sides = [[picture.path.stem for picture in part].count("4") for part in (fitted, judged)]
     assert sorted(sides) == [0, 2], "copies stay together"
     assert len(fitted) + len(judged) == 21
-    shares = split(read_classes(data), 0.99)
-    assert {picture.class_id for picture in shares[0]} == {0, 1}, "something of each class is left to fit"
+    shares = split(data, 0.99)
+    assert {picture.labels[0] for picture in shares[0]} == {0, 1}, "something of each class is left to fit"
 
 
 def test_one_picture_in_two_classes_is_left_out_of_both(data: Path) -> None:
     shutil.copy(data / "red" / "0.png", data / "blue" / "odd.png")
-    read = read_classes(data)
+    read = read_folder(data)
     assert list(read.left_out) == [
         ("blue/odd.png", "the same picture in blue and red"),
         ("red/0.png", "the same picture in blue and red"),
     ]
-    assert len(read.pictures) == 19
+    assert len(read.examples) == 19
 
 
 def test_a_folder_of_its_own_to_judge_on(capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path) -> None:
@@ -200,11 +207,11 @@ def test_a_folder_of_its_own_to_judge_on(capsys: pytest.CaptureFixture[str], dat
     assert facts["left_out"] == [["red/7.png", "also in the folder judged on"]]
     assert facts["split"]["rule"] == "held-out pictures from a folder of their own, without copies"
     with pytest.raises(DataError, match=r"expected the classes of .*; got a difference in green\. Put the pictures"):
-        apart(read_classes(data), read_classes(coloured_folder(tmp_path / "more", ("blue", "green", "red"), 1)))
+        apart(read_folder(data), read_folder(coloured_folder(tmp_path / "more", ("blue", "green", "red"), 1)))
     with pytest.raises(
         DataError, match=r"blue: expected at least one readable picture to fit; got none\. Add pictures"
     ):
-        apart(read_classes(data), read_classes(data))
+        apart(read_folder(data), read_folder(data))
 
 
 def test_folders_that_cannot_be_end_with_a_sentence(
@@ -220,7 +227,10 @@ def test_folders_that_cannot_be_end_with_a_sentence(
     layout = "Put the pictures of each class into a subfolder named after it."
     for name, message in (
         ("gone", f"gone: expected a folder with one subfolder a class; got no such folder. {layout}"),
-        ("file", f"file: expected a folder with one subfolder a class; got a file. {layout}"),
+        (
+            "file",
+            "file: expected a folder with one subfolder a class, or a CSV file; got another file. Name",
+        ),
         ("one", f"one: expected subfolders of at least two classes; got 1, red. {layout}"),
         ("empty", "none: expected at least one picture; got none among 0 files. Add pictures or remove the folder."),
         (
@@ -243,6 +253,40 @@ def test_nothing_readable_is_exit_code_1(capsys: pytest.CaptureFixture[str], dat
     assert f"no picture of {data} could be read" in text
     assert text.count("left out: ") == 11
     assert "left out: 10 more" in text
+    good, test = coloured_folder(tmp_path / "good"), tmp_path / "test"
+    shutil.copytree(data, test)
+    code, text, _ = slim(capsys, good, tmp_path / "s.safetensors", "--test", str(test))
+    assert code == 1
+    assert f"no picture of {test} could be read" in text
+    assert "left out: 10 more" in text
+
+
+def test_a_given_split_and_a_table_are_taken(capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    for number in range(10):
+        for name in ("blue", "red"):
+            part = "train" if number < 7 else "test"
+            (parts / part / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / name / f"{number}.png", parts / part / name / f"{number}.png")
+    shutil.copy(data / "red" / "9.png", parts / "train" / "red" / "copy.png")
+    code, text, _ = slim(capsys, parts, tmp_path / "a.safetensors")
+    assert code == 0
+    assert "left out: train/red/copy.png: its copy is in the test part" in text
+    assert "data: 2 classes, 14 pictures to fit, 6 held out" in text
+    facts = json.loads((tmp_path / "a.json").read_text())["facts"]
+    assert facts["split"]["rule"].startswith("as given by the data")
+    assert facts["split"]["share"] is None
+    assert facts["left_out"] == [["train/red/copy.png", "its copy is in the test part"]]
+    rows = [f"{name}/{number}.png,{name}" for name in ("blue", "red") for number in range(10)]
+    table = data / "table.csv"
+    table.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    code, text, _ = slim(capsys, table, tmp_path / "b.safetensors")
+    assert code == 0
+    assert "data: 2 classes, 16 pictures to fit, 4 held out" in text
+    table.write_text("\n".join(["path,label", *rows, "more.png,red;blue"]), encoding="utf-8")
+    code, _, error = slim(capsys, table, tmp_path / "c.safetensors")
+    assert code == 2
+    assert "expected one label a picture; got several. Train by globalpool train." in error
 
 
 def test_settings_that_cannot_be_end_before_the_work(

@@ -2,24 +2,50 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from globalpool import __version__
-from globalpool.cli.class_folders import Batches, ClassFolder, Labelled, apart, read_classes, split
+from globalpool.classifier import InputSpec
 from globalpool.cli.names import pool_named
 from globalpool.cli.networks import Network, input_size, network_named, trained_size
 from globalpool.cli.new_head import example_input, with_new_head
 from globalpool.cli.options import SlimOptions
 from globalpool.cli.slim_files import Card, write_slim
+from globalpool.data import (
+    RULE,
+    Example,
+    Examples,
+    FileSource,
+    Fixed,
+    apart,
+    evaluation_batches,
+    held_out,
+    read_examples,
+)
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.surgery import HeadFit, fit_head
 
-RULE = "by content: the smallest SHA-256 of the pixels in each class; copies stay together"
+OWN_FOLDER = "held-out pictures from a folder of their own, without copies"
+FEW = "Add pictures, or give a folder to judge on by --test."
+
+
+class Pairs:
+    """Pictures as batches ``(x (B, 3, size, size), y (B,))``, read anew at each iteration."""
+
+    def __init__(self, data: Examples, indices: Sequence[int], spec: InputSpec, size: int, batch_size: int) -> None:
+        self.count = len(indices)
+        self.batches = evaluation_batches(FileSource(data), indices, spec, Fixed(size), batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.batches:
+            yield batch.parts[0], batch.targets
 
 
 def run(options: SlimOptions) -> int:
@@ -29,15 +55,24 @@ def run(options: SlimOptions) -> int:
     network = network_named(options.model, options.weights, options.architecture)
     size = input_size(network, options.size)
     print(f"model: {network.name}", *(f"note: {note}" for note in network.notes), sep="\n")
-    data = read_classes(Path(options.data))
-    test = None if options.test is None else read_classes(Path(options.test))
-    _print_left_out(data.left_out + (test.left_out if test else ()))
-    if not data.pictures or (test and not test.pictures):
-        print(f"no picture of {options.data if not data.pictures else options.test} could be read")
+    data = read_examples(Path(options.data))
+    test = None if options.test is None else read_examples(Path(options.test))
+    _print_left_out(data.left_out + (test.left_out if test is not None else ()))
+    if not data.examples or (test is not None and not test.examples):
+        print(f"no picture of {options.data if not data.examples else options.test} could be read")
         return 1
+    for one in (data,) if test is None else (data, test):
+        if one.multi_label:
+            raise DataError(str(one.root), "one label a picture", "several", "Train by globalpool train.")
     read, data = data.left_out, data if test is None else apart(data, test)
     _print_left_out(data.left_out[len(read) :])
-    fitted, judged = split(data, options.share) if test is None else (data.pictures, test.pictures)
+    if test is None:
+        split, kept = held_out(data, options.share, FEW), data
+        _print_left_out(split.left_out)
+        fitted, judged, rule = split.train, split.test, split.rule
+        data = replace(data, left_out=data.left_out + split.left_out)
+    else:
+        fitted, judged, rule, kept = tuple(range(len(data))), tuple(range(len(test))), OWN_FOLDER, test
     print(f"data: {len(data.classes)} classes, {len(fitted)} pictures to fit, {len(judged)} held out")
     classifier = with_new_head(
         network.base,
@@ -48,17 +83,19 @@ def run(options: SlimOptions) -> int:
     )
     fit = fit_head(
         classifier,
-        Batches(fitted, network.spec, size, options.batch),
+        Pairs(data, fitted, network.spec, size, options.batch),
         options.method,
         options.strength if options.strength is not None or options.method == "logistic" else "gcv",
     )
-    held_out = Batches(judged, network.spec, size, options.batch)
-    before = _accuracy(network.module, held_out, _ids(network, data))
-    after = _accuracy(classifier, held_out, list(range(len(data.classes))))
+    pairs = Pairs(kept, judged, network.spec, size, options.batch)
+    before = _accuracy(network.module, pairs, _ids(network, data))
+    after = _accuracy(classifier, pairs, list(range(len(data.classes))))
     numbers = _parameters(network.module, classifier)
     seconds = time.perf_counter() - start
     facts = {
-        "split": _split(options, data, fitted, judged),
+        "split": _split(
+            rule, options.share, [data.examples[i] for i in fitted], [kept.examples[i] for i in judged], data.classes
+        ),
         "accuracy": {"before": before, "after": after, "pictures": len(judged)},
         "parameters": numbers,
         "fit": {
@@ -67,7 +104,7 @@ def run(options: SlimOptions) -> int:
             "pictures": fit.count,
             "seconds": round(fit.seconds, 3),
         },
-        "left_out": [[path, reason] for path, reason in data.left_out + (test.left_out if test else ())],
+        "left_out": [[path, reason] for path, reason in data.left_out + (test.left_out if test is not None else ())],
         "versions": _versions(network),
     }
 
@@ -97,11 +134,14 @@ def _checked(options: SlimOptions) -> Path:
             raise DataError(str(file), "a new file", got, "Choose another --out, or pass --overwrite for a file.")
     if options.batch < 1:
         raise GlobalPoolError("--batch", "a positive number of pictures", str(options.batch))
+    if not 0 < options.share < 1:
+        hint = "0.2 judges on a fifth of each class."
+        raise DataError("--share", "a share between 0 and 1", f"{options.share}", hint)
     pool_named(options.pool, 8)
     return out
 
 
-def _ids(network: Network, data: ClassFolder) -> list[int] | None:
+def _ids(network: Network, data: Examples) -> list[int] | None:
     """The network's own number of each class of the folder, by name (or number); None where one is missing."""
     with torch.no_grad():
         outputs = network.module(example_input(network.spec.size)[:1]).shape[1]
@@ -111,7 +151,7 @@ def _ids(network: Network, data: ClassFolder) -> list[int] | None:
     return [names.index(name) for name in data.classes]
 
 
-def _accuracy(module: nn.Module, batches: Batches, ids: list[int] | None) -> float | None:
+def _accuracy(module: nn.Module, batches: Pairs, ids: list[int] | None) -> float | None:
     """Share of pictures whose largest logit, among all the network has, is their class."""
     if ids is None:
         return None
@@ -119,7 +159,7 @@ def _accuracy(module: nn.Module, batches: Batches, ids: list[int] | None) -> flo
     with torch.inference_mode():
         for x, y in batches:
             right += int((module(x).argmax(1) == numbers[y]).sum())
-    return right / len(batches.pictures)
+    return right / batches.count
 
 
 def _parameters(old: nn.Module, new: nn.Module) -> dict[str, int]:
@@ -134,15 +174,15 @@ def _parameters(old: nn.Module, new: nn.Module) -> dict[str, int]:
 
 
 def _split(
-    options: SlimOptions, data: ClassFolder, fitted: tuple[Labelled, ...], judged: tuple[Labelled, ...]
+    rule: str, share: float, fitted: Sequence[Example], judged: Sequence[Example], classes: Sequence[str]
 ) -> dict[str, Any]:
-    counts = [Counter(data.classes[picture.class_id] for picture in part) for part in (fitted, judged)]
+    counts = [Counter(classes[example.labels[0]] for example in part) for part in (fitted, judged)]
     return {
-        "rule": RULE if options.test is None else "held-out pictures from a folder of their own, without copies",
-        "share": options.share if options.test is None else None,
+        "rule": rule,
+        "share": share if rule == RULE else None,
         "fitted": dict(counts[0]),
         "held_out": dict(counts[1]),
-        "held_out_content": sorted({picture.content[:16] for picture in judged}),
+        "held_out_content": sorted({example.content[:16] for example in judged}),
         "note": "Held out from this fit; the network itself may have been trained on any of the pictures.",
     }
 

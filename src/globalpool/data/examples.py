@@ -1,7 +1,10 @@
 """Labelled files: what a folder or a table of examples becomes before anything is decoded for training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -10,7 +13,8 @@ class Example:
 
     ``labels``: class ids, exactly one unless the examples are multi-label; ``size``: its spatial lengths (height and
     width in pixels); ``content``: SHA-256 of its shape and decoded values, equal for copies under any name or format;
-    ``group``: examples of one group (a patient, a video) never part; None where nobody named one.
+    ``group``: examples of one group (a patient, a video) never part; None where nobody named one. ``part``: where
+    somebody said so; ``look``: a thumbnail that near copies share (``data.near``); ``grey``: no colour in it.
     """
 
     path: Path
@@ -18,11 +22,17 @@ class Example:
     size: tuple[int, ...]
     content: str
     group: str | None = None
+    part: Part | None = None
+    look: bytes = field(default=b"", repr=False)
+    grey: bool = False
 
 
 @dataclass(frozen=True)
 class Examples:
-    """``classes``: names, by id; ``left_out``: (path, reason) of files that are not used."""
+    """``classes``: names, by id; ``left_out``: (path, reason) of files that are not used.
+
+    ``root``: the folder that paths in records are relative to.
+    """
 
     root: Path
     classes: tuple[str, ...]
