@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from globalpool import __version__
-from globalpool.cli.options import AdoptOptions, CostOptions, ExplainOptions, SlimOptions
+from globalpool.cli.options import AdoptOptions, CheckOptions, CostOptions, ExplainOptions, SlimOptions
 from globalpool.errors import GlobalPoolError
 
 
@@ -33,6 +33,12 @@ def build_parser() -> ArgumentParser:
     cost = _of_a_model("Count and time one pass of a network, by trunk, pool and tail.")
     cost.add_class_arguments(CostOptions, as_group=False, skip={"model"})
     commands.add_subcommand("cost", cost, help="parameters, multiply-adds, memory and time")
+    check = ArgumentParser(description="Look for mistakes in a folder or table of pictures before training on it.")
+    check.add_argument(
+        "data", type=str, metavar="DATA", help="folder with one subfolder of pictures a class, or a CSV file"
+    )
+    check.add_class_arguments(CheckOptions, as_group=False, skip={"data"})
+    commands.add_subcommand("check", check, help="what a data set holds, and what is wrong with it")
     slim = _of_a_model("Put a pool and one linear layer in place of a network's head, fitted to your pictures.")
     slim.add_argument("--config", action="config", help="file with these options (YAML)")
     slim.add_class_arguments(SlimOptions, as_group=False, skip={"model", "overwrite"})
@@ -60,7 +66,7 @@ def _of_a_model(description: str) -> ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when done, 1 when nothing could be read or taken apart, 2 when the request cannot be met."""
+    """Run one command; 0 when done, 1 when nothing could be read or data have errors, 2 when it cannot be done."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name must not end the work
@@ -95,6 +101,10 @@ def _run(command: str, options: dict[str, Any]) -> int:
         from globalpool.cli import cost
 
         return cost.run(CostOptions(**options))
+    if command == "check":
+        from globalpool.cli import check
+
+        return check.run(CheckOptions(**options))
     if command == "slim":
         from globalpool.cli import slim
 

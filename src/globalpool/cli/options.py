@@ -67,19 +67,35 @@ class CostOptions:
 
 
 @dataclass(frozen=True)
+class CheckOptions:
+    """What a data set holds, and every mistake with its file, its cause and what to do next.
+
+    Args:
+        data: folder with one subfolder of pictures a class, or a CSV file with the columns path and label
+        seconds_per_picture: measured time of training on one picture, from which that of an epoch follows
+        most: findings of one kind that are printed
+    """
+
+    data: str
+    seconds_per_picture: float | None = None
+    most: int = 10
+
+
+@dataclass(frozen=True)
 class SlimOptions:
     """A pool and one linear layer in place of a network's head, fitted to pictures and written to a file.
 
     Args:
         model: a name of `globalpool models`, of timm or of torchvision, or a .safetensors file
-        data: folder with one subfolder of pictures a class
+        data: folder with one subfolder of pictures a class (a split into train, val and test above them is kept), or
+            a CSV file with the columns path and label
         out: .safetensors file to write; its card gets the same name with .json
         weights: .safetensors file with a state dict for the named model
         architecture: timm or torchvision name of the network whose state dict the model file holds
         pool: pool of the new head (see `globalpool pools`), with its settings if any, as in "grid(2, 2)"
         method: how the linear layer is fitted
         strength: penalty of the fit (default: ridge chooses it, by generalised cross-validation on the pictures fitted)
-        share: share of each class's pictures that is held out: not fitted but judged on
+        share: share of each class's pictures that is held out, not fitted but judged on, unless the data say which
         test: folder to judge on in place of that share, laid out as the data
         size: side in pixels to which the whole picture is resized (default: what the model was trained at)
         batch: pictures in one pass

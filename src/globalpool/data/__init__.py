@@ -9,7 +9,9 @@ from globalpool.data.batch import Batch  # noqa: E402
 from globalpool.data.batches import Batches, evaluation_batches, training_batches  # noqa: E402
 from globalpool.data.buckets import Buckets, Fixed, Native, SizePolicy  # noqa: E402
 from globalpool.data.canvas_digits import CanvasDigits, canvas_digits  # noqa: E402
+from globalpool.data.check import check_data  # noqa: E402
 from globalpool.data.examples import Example, Examples  # noqa: E402
+from globalpool.data.findings import DataCheck, Finding  # noqa: E402
 from globalpool.data.folders import read_folder  # noqa: E402
 from globalpool.data.images import Picture, find_pictures, read_picture  # noqa: E402
 from globalpool.data.mnist import mnist_digits  # noqa: E402
@@ -29,9 +31,11 @@ __all__ = [
     "Batches",
     "Buckets",
     "CanvasDigits",
+    "DataCheck",
     "Example",
     "Examples",
     "FileSource",
+    "Finding",
     "Fixed",
     "InOrder",
     "Native",
@@ -43,6 +47,7 @@ __all__ = [
     "Split",
     "apart",
     "canvas_digits",
+    "check_data",
     "evaluation_batches",
     "find_pictures",
     "held_out",

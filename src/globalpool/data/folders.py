@@ -9,6 +9,7 @@ from globalpool.data.labelled import PARTS, Labelled, below, read_labelled
 from globalpool.errors import DataError
 
 LAYOUT = "Put the pictures of each class into a subfolder named after it."
+NO_SUFFIX, STRAY = "not a picture's suffix", "not in the subfolder of a class"
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,38 @@ def read_folder(path: str | Path) -> Examples:
     """
     root = Path(path)
     found = class_folders(root)
+    files, left_out = list_pictures(root, found)
+    if errors := missing_classes(root, found, files):
+        raise errors[0]
+    return read_labelled(root, found.classes, files, left_out)
+
+
+def list_pictures(root: Path, found: ClassFolders) -> tuple[list[Labelled], list[tuple[str, str]]]:
+    """The files to read, and (path, reason) of those that are none; nothing is opened."""
     files: list[Labelled] = []
     left_out = list(found.left_out)
-    filled: set[str] = set()
-    empty: dict[str, DataError] = {}
     for part, name, folder in found.folders:
         inside = find_pictures(folder)
         left_out += [(below(odd, root), reason) for odd, reason in inside.unlisted]
-        left_out += [(below(odd, root), "not a picture's suffix") for odd in inside.passed_over]
+        left_out += [(below(odd, root), NO_SUFFIX) for odd in inside.passed_over]
         files += [Labelled(file, (name,), part=part) for file in inside.files]
-        if part in (None, "train"):
-            got = f"none among {len(inside.passed_over)} files"
-            hint = "Add pictures or remove the folder."
-            empty[name] = DataError(str(folder), "at least one picture", got, hint)
-            filled |= {name} if inside.files else set()
+    return files, left_out
+
+
+def missing_classes(root: Path, found: ClassFolders, files: list[Labelled]) -> list[DataError]:
+    """One error for each class without a picture to train on."""
+    trained = {name for entry in files if entry.part in (None, "train") for name in entry.labels}
+    folders = {name: folder for part, name, folder in found.folders if part in (None, "train")}
+    errors = []
     for name in found.classes:
-        if name not in empty:
+        if name not in folders:
             hint = "Add pictures to train on, or remove the class from the other parts."
-            raise DataError(str(root / name), "every class among the pictures to train on", f"no {name}", hint)
-        if name not in filled:
-            raise empty[name]
-    return read_labelled(root, found.classes, files, left_out)
+            errors.append(DataError(str(root / name), "every class among the pictures to train on", f"no {name}", hint))
+        elif name not in trained:
+            got = f"none among {len(find_pictures(folders[name]).passed_over)} files"
+            hint = "Add pictures or remove the folder."
+            errors.append(DataError(str(folders[name]), "at least one picture", got, hint))
+    return errors
 
 
 def class_folders(root: Path) -> ClassFolders:
@@ -83,7 +95,7 @@ def _inside(folder: Path, root: Path) -> tuple[list[Path], tuple[tuple[str, str]
         got = "a file" if folder.exists() else "no such folder"
         raise DataError(str(folder), "a folder with one subfolder a class", got, LAYOUT)
     found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    stray = tuple((below(path, root), "not in the subfolder of a class") for path in found if not path.is_dir())
+    stray = tuple((below(path, root), STRAY) for path in found if not path.is_dir())
     return [path for path in found if path.is_dir()], stray
 
 
