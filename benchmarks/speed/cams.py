@@ -82,10 +82,10 @@ def _peers(model: Any) -> dict[str, Callable[[Tensor, Tensor], object]]:
     captum = LayerGradCam(model.forward, layer)
     gradient, plain = TorchcamGradCAM(model, target_layer=layer), CAM(model, target_layer=layer, fc_layer="fc")
 
-    def shared(extractor: Any) -> Callable[[Tensor, Tensor], object]:
+    def shared(extractor: Any, **options: bool) -> Callable[[Tensor, Tensor], object]:
         def run(x: Tensor, ids: Tensor) -> object:
             scores = model(x.requires_grad_())
-            return [extractor(int(k), scores, retain_graph=True) for k in ids]
+            return [extractor(int(k), scores, **options) for k in ids]
 
         return run
 
@@ -96,6 +96,6 @@ def _peers(model: Any) -> dict[str, Callable[[Tensor, Tensor], object]]:
     return {
         "pytorch-grad-cam": each,
         "captum LayerGradCam": lambda x, ids: [captum.attribute(x, target=int(k)) for k in ids],
-        SHARED: shared(gradient),
+        SHARED: shared(gradient, retain_graph=True),
         PLAIN: shared(plain),
     }

@@ -6,7 +6,40 @@ import numpy as np
 
 from globalpool.kernels.compiled import compiled, inlined, narrow, row, widen
 
-LANES = 16
+LANES, NARROW = 64, 32
+
+
+@inlined
+def _raise(a: Any, top: Any, tie: Any) -> None:
+    for c in range(top.shape[0]):
+        value = widen(a[c])
+        rises = value > top[c] or value != value
+        tie[c] = 1 if rises else tie[c] + (value == top[c])
+        top[c] = value if rises else top[c]
+
+
+@inlined
+def raise_max(a: Any, top: Any, tie: Any) -> None:
+    """Raise ``top (C,)`` to a row, and count those that share it.
+
+    Few channels are taken eight at a time, which the compiler knows how to do: it would take sixteen, then each alone.
+    """
+    channels, done = top.shape[0], 0
+    if channels < NARROW:
+        for c in range(0, channels - 7, 8):
+            _raise(row(a, c, 8), row(top, c, 8), row(tie, c, 8))
+        done = channels // 8 * 8
+    left = channels - done
+    _raise(row(a, done, left), row(top, done, left), row(tie, done, left))
+
+
+@inlined
+def _share(a: Any, here: bool, top: Any, gradient: Any, out: Any) -> None:
+    zero = gradient.dtype.type(0)
+    for c in range(top.shape[0]):
+        value = widen(a[c])
+        reached = here and value == top[c] and abs(value) != np.inf
+        out[c] = narrow(gradient[c] if reached else zero, out)
 
 
 @compiled
@@ -25,12 +58,7 @@ def max_rows(
         tie[:] = 0
         for t in range(start, stop):
             if not measure.shape[0] or measure[t] != 0:
-                a = row(x, sample * skew + t * stride, channels)
-                for c in range(channels):
-                    value = widen(a[c])
-                    rises = value > top[c] or value != value
-                    tie[c] = 1 if rises else tie[c] + (value == top[c])
-                    top[c] = value if rises else top[c]
+                raise_max(row(x, sample * skew + t * stride, channels), top, tie)
         if piece < 0:
             tops[sample], ties[sample] = top, tie
         else:
@@ -58,13 +86,19 @@ def line_max(a: Any, weights: Any, sign: Any, lowest: Any) -> Any:
     """The largest of a line times ``sign``, in lanes of their own: one running maximum would wait for itself."""
     lanes = np.full(LANES, lowest)
     whole = a.shape[0] // LANES * LANES
-    for begin in range(0, whole, LANES):
-        part = row(a, begin, LANES)
-        held = row(weights, begin if weights.shape[0] else 0, LANES)
-        for lane in range(LANES):
-            value = sign * widen(part[lane])
-            rises = (value > lanes[lane] or value != value) and (not weights.shape[0] or held[lane] != 0)
-            lanes[lane] = value if rises else lanes[lane]
+    if weights.shape[0]:
+        for begin in range(0, whole, LANES):
+            part, held = row(a, begin, LANES), row(weights, begin, LANES)
+            for lane in range(LANES):
+                value = sign * widen(part[lane])
+                rises = (value > lanes[lane] or value != value) and held[lane] != 0
+                lanes[lane] = value if rises else lanes[lane]
+    else:
+        for begin in range(0, whole, LANES):
+            part = row(a, begin, LANES)
+            for lane in range(LANES):
+                value = sign * widen(part[lane])
+                lanes[lane] = value if value > lanes[lane] or value != value else lanes[lane]
     top = lowest
     for p in range(whole, a.shape[0]):
         value = sign * widen(a[p])
@@ -105,10 +139,13 @@ def max_gradient_rows(
             a = row(x, sample * skew + t * stride, channels)
             b = row(out, sample * out_skew + t * out_stride, channels)
             here = not measure.shape[0] or measure[t] != 0
-            for c in range(channels):
-                value = widen(a[c])
-                reached = here and value == tops[sample, c] and abs(value) != np.inf
-                b[c] = narrow(gradient[sample, c] if reached else gradient.dtype.type(0), b)
+            top, slope, done = tops[sample], gradient[sample], 0
+            if channels < NARROW:
+                for c in range(0, channels - 7, 8):
+                    _share(row(a, c, 8), here, row(top, c, 8), row(slope, c, 8), row(b, c, 8))
+                done = channels // 8 * 8
+            left = channels - done
+            _share(row(a, done, left), here, row(top, done, left), row(slope, done, left), row(b, done, left))
 
 
 @compiled

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from globalpool.kernels.compiled import compiled, inlined, narrow, row, widen
-from globalpool.kernels.loops_max import line_max
+from globalpool.kernels.loops_max import line_max, raise_max
 
 
 @inlined
@@ -39,11 +39,7 @@ def mean_max_rows(
             if weight != 0:
                 held += weight
                 a = row(x, sample * skew + t * stride, channels)
-                for c in range(channels):
-                    value = widen(a[c])
-                    rises = value > top[c] or value != value
-                    tie[c] = 1 if rises else tie[c] + (value == top[c])
-                    top[c] = value if rises else top[c]
+                raise_max(a, top, tie)
                 for c in range(channels):
                     sums[c] += weight * np.float64(widen(a[c]))
         if piece < 0:
