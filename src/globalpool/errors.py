@@ -41,3 +41,7 @@ class MissingExtraError(GlobalPoolError, ImportError):
 
 class LocalizationError(GlobalPoolError, ValueError):
     """Maps, boxes, masks or thresholds with which nothing can be localised or judged."""
+
+
+class TrainingError(GlobalPoolError, ValueError):
+    """A run that cannot begin, go on or be read again."""

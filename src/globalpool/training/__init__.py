@@ -1,6 +1,45 @@
-"""Training: one loop, its objectives, checkpoints and the folder a run leaves."""
+"""Training: one loop, its objectives, checkpoints and the folder a run leaves.
 
-from globalpool.training.batches import Batches
-from globalpool.training.objectives import BinaryCrossEntropy, CrossEntropy, Loss, Objective
+Names are loaded when first used, so that the settings alone cost nothing.
+"""
 
-__all__ = ["Batches", "BinaryCrossEntropy", "CrossEntropy", "Loss", "Objective"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from globalpool.training.batches import Batches as Batches
+    from globalpool.training.history import Epoch as Epoch
+    from globalpool.training.history import TrainingResult as TrainingResult
+    from globalpool.training.loop import train as train
+    from globalpool.training.metrics import Metrics as Metrics
+    from globalpool.training.metrics import evaluate as evaluate
+    from globalpool.training.objectives import BinaryCrossEntropy as BinaryCrossEntropy
+    from globalpool.training.objectives import CrossEntropy as CrossEntropy
+    from globalpool.training.objectives import Loss as Loss
+    from globalpool.training.objectives import Objective as Objective
+    from globalpool.training.run_folder import RunFolder as RunFolder
+    from globalpool.training.settings import TrainingSettings as TrainingSettings
+
+_HOMES = {
+    "batches": ("Batches",),
+    "history": ("Epoch", "TrainingResult"),
+    "loop": ("train",),
+    "metrics": ("Metrics", "evaluate"),
+    "objectives": ("BinaryCrossEntropy", "CrossEntropy", "Loss", "Objective"),
+    "run_folder": ("RunFolder",),
+    "settings": ("TrainingSettings",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__: list[str] = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'globalpool.training' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    value = getattr(import_module(f"globalpool.training.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

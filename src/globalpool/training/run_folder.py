@@ -1,0 +1,181 @@
+"""The folder of a run: what was asked, in what environment, the curve, and weights that survive any interruption."""
+
+import csv
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from globalpool import __version__
+from globalpool.errors import DataError, TrainingError
+from globalpool.training.files import read_tensors, remove_parts, write_tensors, write_whole
+from globalpool.training.history import Epoch, best
+from globalpool.training.packed import Tree
+
+if TYPE_CHECKING:
+    from globalpool.training.learner import Learner
+
+FORMAT = "globalpool run 1"
+CONFIG, ENVIRONMENT, SPLIT, METRICS = "config.json", "environment.json", "split.json", "metrics.csv"
+BEST, LAST, CHECKPOINTS = "best.safetensors", "last.safetensors", "checkpoints"
+#: Checkpoints kept: the one before the newest is there for the day the newest is damaged.
+KEPT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The state after the last of ``epochs``; ``best``: weights of the best of them."""
+
+    state: dict[str, Tensor]
+    rest: Tree
+    epochs: tuple[Epoch, ...]
+    best: dict[str, Tensor]
+    seconds: float
+
+
+class RunFolder:
+    """``path`` with config.json, environment.json, split.json, metrics.csv, best and last weights, checkpoints/.
+
+    ``warnings``: sentences about damaged checkpoints that were passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.warnings: list[str] = []
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any], split: Mapping[str, Any] | None = None) -> "RunFolder":
+        """A new folder; TrainingError where there is something: no run is ever overwritten."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            got = (
+                "a file" if not path.is_dir() else "an earlier run" if (path / CONFIG).exists() else "other files there"
+            )
+            hint = f"Continue it by globalpool resume {path}." if got == "an earlier run" else "Choose another --out."
+            raise TrainingError(str(path), "a new or empty folder", got, hint)
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        _write_json(path / ENVIRONMENT, environment())
+        if split is not None:
+            _write_json(path / SPLIT, split)
+        _write_json(path / CONFIG, {"format": FORMAT, **config})  # last: a folder with it is a run
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """An earlier run's folder; TrainingError where it is none."""
+        run = cls(Path(path))
+        run.config()
+        return run
+
+    def config(self) -> dict[str, Any]:
+        """What the run was asked for."""
+        file = self.path / CONFIG
+        if not file.is_file():
+            got = "no such folder" if not self.path.is_dir() else f"no {CONFIG} in it"
+            raise TrainingError(str(self.path), "a folder that globalpool train wrote", got, "Check the path.")
+        try:
+            config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            if config["format"] != FORMAT:
+                raise ValueError(f"the format {config['format']!r}")
+        except (ValueError, KeyError, TypeError) as error:
+            got = f"{type(error).__name__}: {error}"
+            raise TrainingError(str(file), f"the settings of a run, {FORMAT!r}", got) from error
+        return config
+
+    def split(self) -> dict[str, Any] | None:
+        """Which examples were trained on, chosen on and held out, where the run recorded it."""
+        file = self.path / SPLIT
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def save(self, learner: "Learner", epochs: Sequence[Epoch], kept: Mapping[str, Tensor], seconds: float) -> None:
+        """Keep the state after the last of ``epochs``: the checkpoint first, then what can be written again from it."""
+        tensors, rest = learner.state()
+        named = {f"state/{name}": tensor for name, tensor in tensors.items()}
+        named |= {f"best/{name}": tensor for name, tensor in kept.items()}
+        facts = {"format": FORMAT, "rest": rest, "epochs": [astuple(entry) for entry in epochs], "seconds": seconds}
+        write_tensors(self._checkpoint(len(epochs)), named, facts)
+        self.put_right(learner, epochs, kept)
+        for old in self._checkpoints()[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def put_right(self, learner: "Learner", epochs: Sequence[Epoch], kept: Mapping[str, Tensor]) -> None:
+        """Write what follows from a checkpoint: both files of weights and the curve; and remove what was cut short."""
+        remove_parts(self.path)
+        remove_parts(self.path / CHECKPOINTS)
+        write_tensors(self.path / LAST, learner.judged.state_dict(), {"format": FORMAT, "epoch": len(epochs)})
+        write_tensors(self.path / BEST, kept, {"format": FORMAT, "epoch": best(epochs)})
+        self._write_metrics(epochs)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint, None before the first; TrainingError where there are some and none is whole."""
+        files = self._checkpoints()
+        for file in reversed(files):
+            try:
+                stored = read_tensors(file)
+                if stored.facts["format"] != FORMAT:
+                    raise DataError(str(file), f"a checkpoint, {FORMAT!r}", f"the format {stored.facts['format']!r}")
+            except DataError as error:
+                self.warnings.append(f"{error} The checkpoint before it is taken.")
+                continue
+            parts: dict[str, dict[str, Tensor]] = {"state": {}, "best": {}}
+            for name, tensor in stored.tensors.items():
+                part, _, rest = name.partition("/")
+                parts[part][rest] = tensor
+            epochs = tuple(Epoch(*entry) for entry in stored.facts["epochs"])
+            return Checkpoint(
+                parts["state"], stored.facts["rest"], epochs, parts["best"], float(stored.facts["seconds"])
+            )
+        if files:
+            got = "; ".join(warning.split(" The checkpoint")[0] for warning in self.warnings)
+            raise TrainingError(str(self.path), "a whole checkpoint", got, "Train again into another folder.")
+        return None
+
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The curve, from metrics.csv."""
+        with open(self.path / METRICS, newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        return tuple(Epoch(int(entry[0]), int(entry[1]), *map(float, entry[2:])) for entry in rows)
+
+    def _write_metrics(self, epochs: Sequence[Epoch]) -> None:
+        text = io.StringIO(newline="")
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(field.name for field in fields(Epoch))
+        table.writerows(asdict(entry).values() for entry in epochs)
+        write_whole(self.path / METRICS, text.getvalue().encode())
+
+    def _checkpoint(self, number: int) -> Path:
+        return self.path / CHECKPOINTS / f"{number:06d}.safetensors"
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.path / CHECKPOINTS).glob("[0-9]*.safetensors"))
+
+
+def environment() -> dict[str, Any]:
+    """Versions, threads and device: what a number may depend on. No path and no name of the machine."""
+    packages = {"globalpool": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "timm", "torchvision", "pillow", "safetensors"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    cuda = torch.cuda.is_available()
+    return {
+        "versions": packages,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=True) + "\n").encode())
