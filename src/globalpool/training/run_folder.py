@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from globalpool import __version__
 from globalpool.errors import DataError, TrainingError
 from globalpool.training.files import read_tensors, remove_parts, write_tensors, write_whole
 from globalpool.training.history import Epoch, best
@@ -160,8 +159,8 @@ class RunFolder:
 
 def environment() -> dict[str, Any]:
     """Versions, threads and device: what a number may depend on. No path and no name of the machine."""
-    packages = {"globalpool": __version__, "python": platform.python_version()}
-    for name in ("torch", "numpy", "timm", "torchvision", "pillow", "safetensors"):
+    packages = {"python": platform.python_version()}
+    for name in ("globalpool", "torch", "numpy", "timm", "torchvision", "pillow", "safetensors"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
