@@ -85,7 +85,7 @@ def _restored(learner: Learner, run_folder: RunFolder | None) -> tuple[list[Epoc
     assert run_folder is not None, "the checkpoint came from it"
     learner.load(found.state, found.rest)
     if processes.rank() == 0:
-        run_folder.put_right(learner, found.epochs, found.best)
+        run_folder.put_right(found.epochs, learner.judged.state_dict(), found.best)
     return list(found.epochs), dict(found.best), found.seconds
 
 

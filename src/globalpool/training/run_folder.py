@@ -5,7 +5,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,21 +51,31 @@ class RunFolder:
         self.warnings: list[str] = []
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any], split: Mapping[str, Any] | None = None) -> "RunFolder":
-        """A new folder; TrainingError where there is something: no run is ever overwritten."""
+    def create(
+        cls, path: str | Path, config: Mapping[str, Any], split: Callable[[Path], None] | None = None
+    ) -> "RunFolder":
+        """A new folder; TrainingError where there is something: no run is ever overwritten.
+
+        ``config``: what JSON can hold; ``split``: writes split.json, given its path.
+        """
         path = Path(path)
+        cls.check_new(path)
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        _write_json(path / ENVIRONMENT, environment())
+        if split is not None:
+            split(path / SPLIT)
+        _write_json(path / CONFIG, {"format": FORMAT, **config})  # last: a folder with it is a run
+        return cls(path)
+
+    @staticmethod
+    def check_new(path: Path) -> None:
+        """TrainingError where ``create`` would refuse; a question that can be asked before any work."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             got = (
                 "a file" if not path.is_dir() else "an earlier run" if (path / CONFIG).exists() else "other files there"
             )
             hint = f"Continue it by globalpool resume {path}." if got == "an earlier run" else "Choose another --out."
             raise TrainingError(str(path), "a new or empty folder", got, hint)
-        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        _write_json(path / ENVIRONMENT, environment())
-        if split is not None:
-            _write_json(path / SPLIT, split)
-        _write_json(path / CONFIG, {"format": FORMAT, **config})  # last: a folder with it is a run
-        return cls(path)
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -89,11 +99,6 @@ class RunFolder:
             raise TrainingError(str(file), f"the settings of a run, {FORMAT!r}", got) from error
         return config
 
-    def split(self) -> dict[str, Any] | None:
-        """Which examples were trained on, chosen on and held out, where the run recorded it."""
-        file = self.path / SPLIT
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
     def save(self, learner: "Learner", epochs: Sequence[Epoch], kept: Mapping[str, Tensor], seconds: float) -> None:
         """Keep the state after the last of ``epochs``: the checkpoint first, then what can be written again from it."""
         tensors, rest = learner.state()
@@ -101,15 +106,15 @@ class RunFolder:
         named |= {f"best/{name}": tensor for name, tensor in kept.items()}
         facts = {"format": FORMAT, "rest": rest, "epochs": [astuple(entry) for entry in epochs], "seconds": seconds}
         write_tensors(self._checkpoint(len(epochs)), named, facts)
-        self.put_right(learner, epochs, kept)
+        self.put_right(epochs, learner.judged.state_dict(), kept)
         for old in self._checkpoints()[:-KEPT]:
             old.unlink(missing_ok=True)
 
-    def put_right(self, learner: "Learner", epochs: Sequence[Epoch], kept: Mapping[str, Tensor]) -> None:
-        """Write what follows from a checkpoint: both files of weights and the curve; and remove what was cut short."""
+    def put_right(self, epochs: Sequence[Epoch], last: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
+        """Write the curve and both files of weights, ``last`` and the best, ``kept``; remove what was cut short."""
         remove_parts(self.path)
         remove_parts(self.path / CHECKPOINTS)
-        write_tensors(self.path / LAST, learner.judged.state_dict(), {"format": FORMAT, "epoch": len(epochs)})
+        write_tensors(self.path / LAST, last, {"format": FORMAT, "epoch": len(epochs)})
         write_tensors(self.path / BEST, kept, {"format": FORMAT, "epoch": best(epochs)})
         self._write_metrics(epochs)
 
