@@ -5,18 +5,34 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from globalpool import __version__
-from globalpool.cli.options import AdoptOptions, CheckOptions, CostOptions, ExplainOptions, SlimOptions
+from globalpool.cli.options import (
+    AdoptOptions,
+    CheckOptions,
+    CostOptions,
+    ExplainOptions,
+    PredictOptions,
+    ResumeOptions,
+    SlimOptions,
+    TrainOptions,
+)
+from globalpool.cli.parsers import Parser
 from globalpool.errors import GlobalPoolError
 
+#: What an interruption leaves.
+STOPPED = {
+    "explain": "what was finished is in the output folder",
+    "predict": "what was finished is in the output folder",
+    "train": "continue it by globalpool resume RUN",
+    "resume": "continue it by globalpool resume RUN",
+}
 
-def build_parser() -> ArgumentParser:
+
+def build_parser() -> Parser:
     """The parser of all commands; torch is not imported for it."""
-    parser = ArgumentParser(prog="globalpool", version=__version__, description="Global pooling: every logit is a map.")
+    parser = Parser(prog="globalpool", version=__version__, description="Global pooling: every logit is a map.")
     commands = parser.add_subcommands(required=True, dest="command")
-    explain = ArgumentParser(description="Show what each position of a picture gave each class.")
+    explain = Parser(description="Show what each position of a picture gave each class.")
     explain.add_argument(
         "pictures",
         nargs="*",
@@ -33,7 +49,7 @@ def build_parser() -> ArgumentParser:
     cost = _of_a_model("Count and time one pass of a network, by trunk, pool and tail.")
     cost.add_class_arguments(CostOptions, as_group=False, skip={"model"})
     commands.add_subcommand("cost", cost, help="parameters, multiply-adds, memory and time")
-    check = ArgumentParser(description="Look for mistakes in a folder or table of pictures before training on it.")
+    check = Parser(description="Look for mistakes in a folder or table of pictures before training on it.")
     check.add_argument(
         "data", type=str, metavar="DATA", help="folder with one subfolder of pictures a class, or a CSV file"
     )
@@ -44,17 +60,47 @@ def build_parser() -> ArgumentParser:
     slim.add_class_arguments(SlimOptions, as_group=False, skip={"model", "overwrite"})
     slim.add_argument("--overwrite", action="store_true", help="replace an earlier file of that name")
     commands.add_subcommand("slim", slim, help="a light head, fitted to a folder of pictures")
-    commands.add_subcommand(
-        "models", ArgumentParser(description="List the networks that have a name."), help="list networks"
-    )
-    commands.add_subcommand(
-        "pools", ArgumentParser(description="List the pools."), help="list pools with their formula"
-    )
+    _add_training(commands)
+    commands.add_subcommand("models", Parser(description="List the networks that have a name."), help="list networks")
+    commands.add_subcommand("pools", Parser(description="List the pools."), help="list pools with their formula")
     return parser
 
 
-def _of_a_model(description: str) -> ArgumentParser:
-    parser = ArgumentParser(description=description)
+def _add_training(commands: Any) -> None:
+    train = Parser(description="Train a classifier on your own pictures, of any and of mixed sizes.")
+    train.add_argument(
+        "data",
+        type=str,
+        metavar="DATA",
+        help="folder with one subfolder of pictures a class (or train, val and test folders of such), or a CSV file "
+        "with the columns path and label",
+    )
+    train.add_argument("--config", action="config", help="file with these options (YAML)")
+    train.add_argument("--out", type=str, required=True, metavar="RUN", help="folder of the run, new or empty")
+    train.add_class_arguments(TrainOptions, as_group=False, skip={"data", "out"})
+    commands.add_subcommand("train", train, help="a folder of pictures in, a run with a classifier out")
+    resume = Parser(description="Continue a run that was interrupted, bit for bit on the CPU.")
+    resume.add_argument("run", type=str, metavar="RUN", help="folder that `globalpool train` wrote")
+    resume.add_class_arguments(ResumeOptions, as_group=False, skip={"run"})
+    commands.add_subcommand("resume", resume, help="continue an interrupted run")
+    predict = Parser(description="Tell the classes of pictures by a trained run.")
+    predict.add_argument("run", type=str, metavar="RUN", help="folder that `globalpool train` wrote")
+    predict.add_argument(
+        "inputs",
+        nargs="+",
+        type=str,
+        metavar="INPUT",
+        help="files, folders searched for pictures, patterns such as 'in/*.png', or - for paths on standard input",
+    )
+    predict.add_argument("--config", action="config", help="file with these options (YAML)")
+    predict.add_argument("--out", type=str, required=True, metavar="DIR", help="folder to write to, new or empty")
+    predict.add_class_arguments(PredictOptions, as_group=False, skip={"run", "out"})
+    predict.add_argument("--evidence", action="store_true", help="also explain every picture, in DIR/evidence")
+    commands.add_subcommand("predict", predict, help="pictures in, predictions.csv out")
+
+
+def _of_a_model(description: str) -> Parser:
+    parser = Parser(description=description)
     parser.add_argument(
         "model",
         type=str,
@@ -83,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"globalpool {command}: {error}. Check the output folder and the disk.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        what = "what was finished is in the output folder" if command == "explain" else "nothing was written"
+        what = STOPPED.get(command, "nothing was written")
         print(f"globalpool {command}: stopped; {what}.", file=sys.stderr)
         return 130
 
@@ -109,6 +155,18 @@ def _run(command: str, options: dict[str, Any]) -> int:
         from globalpool.cli import slim
 
         return slim.run(SlimOptions(**options))
+    if command == "train":
+        from globalpool.cli import train
+
+        return train.run(TrainOptions(**options))
+    if command == "resume":
+        from globalpool.cli import resume
+
+        return resume.run(ResumeOptions(**options))
+    if command == "predict":
+        from globalpool.cli import predict
+
+        return predict.run(options.pop("inputs"), options.pop("evidence"), PredictOptions(**options))
     from globalpool.cli import listing
 
     return listing.print_models() if command == "models" else listing.print_pools()

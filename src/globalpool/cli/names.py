@@ -12,6 +12,7 @@ from globalpool import pools
 from globalpool.classifier import PooledClassifier
 from globalpool.errors import GlobalPoolError
 from globalpool.models import efficientnet_lite0
+from globalpool.training.architecture import Call
 
 MODELS: dict[str, Callable[[], PooledClassifier]] = {"efficientnet_lite0": efficientnet_lite0}
 
@@ -23,25 +24,39 @@ def pool_names() -> dict[str, type[pools.Pool]]:
 
 def pool_named(text: str, channels: int) -> pools.Pool:
     """The pool written as ``mean``, ``grid(2, 2)`` or ``gem(p=4.0)``; ``channels`` goes to those that ask for it."""
-    name, bracket, inside = (part.strip() for part in text.partition("("))
+    written = pool_call(text)
+    pool, named = pool_names()[written.name.lower()], dict(written.settings or {})
+    if "channels" in inspect.signature(pool).parameters and "channels" not in named:
+        named["channels"] = channels
+    try:
+        return pool(*written.arguments, **named)
+    except TypeError as error:
+        hint = "As in mean, grid(2, 2) or gem(p=4.0)."
+        raise GlobalPoolError("--pool", f"settings {pool.__name__} takes", f"{text!r}: {error}", hint) from error
+
+
+def pool_call(text: str) -> Call:
+    """The pool's class and what it is called with."""
+    name = text.partition("(")[0].strip()
     known = pool_names()
     if name.lower() not in known:
         raise GlobalPoolError("--pool", "a name of `globalpool pools`", repr(name), guess(name.lower(), list(known)))
-    pool, hint = known[name.lower()], "As in mean, grid(2, 2) or gem(p=4.0)."
+    written = call_named("--pool", "a pool", text, "As in mean, grid(2, 2) or gem(p=4.0).")
+    return Call(known[name.lower()].__name__, written.arguments, written.settings)
+
+
+def call_named(where: str, what: str, text: str, hint: str) -> Call:
+    """A name with plain values in brackets, or without."""
+    name, bracket, inside = (part.strip() for part in text.partition("("))
     try:
         call = ast.parse(f"f({inside}" if bracket else "f()", mode="eval").body
         if not isinstance(call, ast.Call):
             raise ValueError("more than one call")
-        positional = [ast.literal_eval(entry) for entry in call.args]
+        positional = tuple(ast.literal_eval(entry) for entry in call.args)
         named = {str(entry.arg): ast.literal_eval(entry.value) for entry in call.keywords}
     except (ValueError, SyntaxError) as error:
-        raise GlobalPoolError("--pool", "a pool with plain numbers or words as settings", repr(text), hint) from error
-    if "channels" in inspect.signature(pool).parameters and "channels" not in named:
-        named["channels"] = channels
-    try:
-        return pool(*positional, **named)
-    except TypeError as error:
-        raise GlobalPoolError("--pool", f"settings {pool.__name__} takes", f"{text!r}: {error}", hint) from error
+        raise GlobalPoolError(where, f"{what} with plain numbers or words as settings", repr(text), hint) from error
+    return Call(name, positional, named)
 
 
 def classes_named(text: str, labels: tuple[str, ...] | None) -> str | Tensor:

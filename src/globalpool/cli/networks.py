@@ -14,6 +14,7 @@ from globalpool.cli.slim_files import SlimFile, read_slim
 from globalpool.cli.state_dicts import load, read_tensors
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.surgery import adopt
+from globalpool.training import load_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,10 @@ def network_named(model: str, weights: str | None = None, architecture: str | No
                 "model", f"{model} with its packaged weights", "--weights or --architecture beside it"
             )
         return _own(model)
+    if Path(model).is_dir():
+        if weights is not None or architecture is not None:
+            raise GlobalPoolError("model", f"the run {model} by itself", "--weights or --architecture beside it")
+        return _run(Path(model))
     if model.endswith(".safetensors") or os.sep in model or Path(model).is_file():
         if weights is not None:
             raise GlobalPoolError("--weights", "a named model beside it", f"the file {model}", "Give one of the two.")
@@ -71,6 +76,12 @@ def _own(name: str) -> Network:
     classifier = MODELS[name]()
     assert classifier.input_spec is not None, f"{name} says how pictures are prepared"
     return Network(name, name, classifier, classifier, classifier.input_spec, classifier.labels)
+
+
+def _run(folder: Path) -> Network:
+    classifier = load_run(folder)
+    assert classifier.input_spec is not None, "a run says how pictures are prepared"
+    return Network(str(folder), str(folder), classifier, classifier, classifier.input_spec, classifier.labels)
 
 
 def _of_library(name: str, weights: Path | None) -> Network:

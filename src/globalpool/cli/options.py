@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from globalpool.training.settings import TrainingSettings
+
 
 @dataclass(frozen=True)
 class ExplainOptions:
@@ -115,3 +117,89 @@ class SlimOptions:
     size: int | None = None
     batch: int = 32
     overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class TrainOptions(TrainingSettings):
+    """A classifier of pictures, trained on a folder or a table and kept in a folder of its own.
+
+    Args:
+        data: folder with one subfolder of pictures a class (or train, val and test folders of such), or a CSV file
+            with the columns path and label
+        out: folder of the run, new or empty
+        trunk: convnet, or with widths as in "convnet(32, 64, 128)"; efficientnet_lite0 with its packaged weights; or
+            timm:NAME, random unless weights are given
+        weights: .safetensors file with a state dict for the named network of timm
+        pool: pool of the head (see `globalpool pools`), with its settings if any, as in "grid(2, 2)"
+        mode: full trains all weights; frozen leaves the trunk as it is, lets each picture through it once, and fits the
+            last layer
+        batch: pictures in one step, of all processes together
+        size: side in pixels to which the whole picture is resized; native leaves it as it is; buckets takes the nearest
+            of at most eight shapes (default: native where the data have at most eight sizes, none above the pixels
+            below, otherwise buckets)
+        pixels: of the largest bucket
+        validation: share of each class on which the best epoch is chosen
+        test: share of each class that is held out until the end
+        flip: probability with which a training picture is mirrored left to right
+        shift: largest shift of a training picture, as a share of its sides
+        zoom: largest change of a training picture's scale, as a share
+        light: largest change of a training picture's brightness, contrast and saturation, as a share
+        workers: processes that read pictures beside the one that trains
+        device: where to train; auto takes a graphics processor where there is one
+    """
+
+    data: str = ""
+    out: str = ""
+    trunk: str = "convnet"
+    weights: str | None = None
+    pool: str = "mean"
+    mode: Literal["full", "frozen"] = "full"
+    batch: int = 32
+    size: int | Literal["native", "buckets"] | None = None
+    pixels: int = 224 * 224
+    validation: float = 0.15
+    test: float = 0.15
+    flip: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    light: float = 0.0
+    workers: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """A run that was interrupted, continued from its newest whole checkpoint.
+
+    Args:
+        run: folder that `globalpool train` wrote
+        data: where the pictures are now, where they were moved
+    """
+
+    run: str = ""
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Classes of pictures, by a trained run.
+
+    Args:
+        run: folder that `globalpool train` wrote
+        out: folder to write to, new or empty
+        format: csv (predictions.csv) or jsonl (predictions.jsonl, one object a line)
+        top: classes for each picture, the most probable first
+        weights: those of the best or of the last epoch
+        size: native, or the side in pixels to which the whole picture is resized (default: as in training)
+        batch: pictures in one pass
+        device: where to compute; auto takes a graphics processor where there is one
+    """
+
+    run: str = ""
+    out: str = ""
+    format: Literal["csv", "jsonl"] = "csv"
+    top: int = 1
+    weights: Literal["best", "last"] = "best"
+    size: int | Literal["native"] | None = None
+    batch: int = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"

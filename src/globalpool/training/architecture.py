@@ -1,5 +1,6 @@
 """How a run's classifier is built: names and plain numbers, so that a folder can be loaded by itself."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -42,10 +43,10 @@ class Architecture:
     input: InputSpec
     multi_label: bool = False
 
-    def build(self) -> PooledClassifier:
-        """The classifier with random numbers, the same at every call, in train mode."""
+    def build(self, seed: int = 0) -> PooledClassifier:
+        """The classifier with random numbers that depend on ``seed`` alone, in train mode."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             trunk = self._trunk()
             with evaluating(trunk), torch.no_grad():
                 features = trunk(torch.zeros(1, len(self.input.mean), self.input.size, self.input.size))
@@ -82,8 +83,6 @@ class Architecture:
         return OWN[self.trunk.name]().trunk
 
     def _pool(self, channels: int) -> pools.Pool:
-        import inspect
-
         known = {pool.__name__: pool for pool in pools.ALL}
         if self.pool.name not in known:
             raise TrainingError("pool", "a pool of this version of globalpool", self.pool.name)

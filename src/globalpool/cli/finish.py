@@ -1,0 +1,58 @@
+"""What is written when training is done: the judgement on pictures held out, and the report."""
+
+import csv
+import io
+from pathlib import Path
+
+from globalpool.cli.prepared import Prepared
+from globalpool.data import Rank
+from globalpool.data.examples import Part
+from globalpool.report.training import write_training_report
+from globalpool.training import Judged, RunFolder, TrainingResult, judge, load_run
+from globalpool.training.files import write_whole
+
+
+def finish(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> None:
+    """Write predictions.csv, confusion.csv, report.html and report.json; print the verdict. Can be done again."""
+    for warning in folder.warnings:
+        print(f"note: {warning}")
+    split = prepared.split
+    part: Part = "test" if split.test else "validation"
+    batches = prepared.judged(split.part(part), Rank())
+    if batches is None:
+        print(f"no picture was held out; weights: {folder.path}")
+        return
+    classifier = load_run(folder.path)
+    judged = judge(classifier, batches)
+    write_predictions(folder.path / "predictions.csv", prepared, judged)
+    if not judged.multi_label:
+        _write_confusion(folder.path / "confusion.csv", prepared.data.classes, judged.confusion())
+    examples = [prepared.data.examples[index] for index in judged.indices.tolist()]
+    report = write_training_report(folder, classifier, examples, judged, result, prepared.sizes, part, split.rule)
+    print(report.verdict)
+    print(f"report: {report.page}")
+    print(f"next: globalpool predict {folder.path} PICTURES --out DIR")
+
+
+def write_predictions(file: Path, prepared: Prepared, judged: Judged) -> None:
+    """One row a picture; for several labels one row for each label that is predicted, or the most probable."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("path", "class", "probability", "true"))
+    classes = prepared.data.classes
+    for index, row in zip(judged.indices.tolist(), judged.probabilities, strict=True):
+        example = prepared.data.examples[index]
+        chosen = [int(row.argmax())]
+        if judged.multi_label:
+            chosen = (row > 0.5).nonzero().flatten().tolist() or chosen
+        true = ";".join(classes[label] for label in example.labels)
+        table.writerows((example.path, classes[label], float(row[label]), true) for label in chosen)
+    write_whole(file, text.getvalue().encode(errors="backslashreplace"))
+
+
+def _write_confusion(file: Path, classes: tuple[str, ...], cells: list[list[int]]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("true \\ predicted", *classes))
+    table.writerows((name, *row) for name, row in zip(classes, cells, strict=True))
+    write_whole(file, text.getvalue().encode(errors="backslashreplace"))

@@ -1,0 +1,86 @@
+"""``globalpool train``."""
+
+from pathlib import Path
+
+from globalpool.classifier import PooledClassifier
+from globalpool.cli.finish import finish
+from globalpool.cli.options import TrainOptions
+from globalpool.cli.prepared import Prepared, built, check_names, join_processes, planned
+from globalpool.data import read_examples, split_examples, write_split
+from globalpool.surgery.head_fit import Method
+from globalpool.training import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Epoch,
+    RunFolder,
+    TrainingResult,
+    processes,
+    train,
+)
+from globalpool.training.frozen import train_head
+
+
+def run(options: TrainOptions) -> int:
+    """Train, judge on what was held out, and write the run's folder."""
+    check_names(options)
+    join_processes(options)
+    if processes.rank() == 0:
+        RunFolder.check_new(Path(options.out))
+    data = read_examples(options.data)
+    split = split_examples(data, validation=options.validation, test=options.test)
+    architecture, sizes = planned(options, data)
+    prepared = Prepared(options, data, split, architecture, sizes)
+    if processes.rank() == 0:
+        print_data(prepared)
+        RunFolder.create(options.out, prepared.config(), lambda file: write_split(file, data, split))
+    processes.wait()
+    return go_on(RunFolder.open(options.out), prepared)
+
+
+def go_on(folder: RunFolder, prepared: Prepared) -> int:
+    """Train from where the folder is, and finish it."""
+    fit = _fit_head if prepared.options.mode == "frozen" else _train
+    result = fit(folder, prepared, built(prepared.options, prepared.architecture))
+    if processes.rank() == 0:
+        finish(folder, prepared, result)
+    return 0
+
+
+def _train(folder: RunFolder, prepared: Prepared, classifier: PooledClassifier) -> TrainingResult:
+    plain = BinaryCrossEntropy if prepared.architecture.multi_label else CrossEntropy
+    split, options = prepared.split, prepared.options
+    data, judged = prepared.batches(split.train), prepared.judged(split.validation)
+    return train(classifier, data, judged, options, folder, plain(options.smoothing), _print_epoch)
+
+
+def _fit_head(folder: RunFolder, prepared: Prepared, classifier: PooledClassifier) -> TrainingResult:
+    data, judged = prepared.judged(prepared.split.train), prepared.judged(prepared.split.validation)
+    assert data is not None, "a split has pictures to train on"
+    method: Method = "ridge" if prepared.architecture.multi_label else "logistic"
+    result, fit = train_head(classifier, data, judged, folder, method)
+    print(f"fit: {fit.method}, strength {fit.strength:.3g}, {fit.count} pictures")
+    _print_epoch(result.epochs[0])
+    return result
+
+
+def print_data(prepared: Prepared) -> None:
+    """What is trained on."""
+    data, split = prepared.data, prepared.split
+    left_out = [*data.left_out, *split.left_out]
+    for path, reason in left_out[:10]:
+        print(f"left out: {path}: {reason}")
+    if len(left_out) > 10:
+        print(f"left out: {len(left_out) - 10} more, all in split.json or by globalpool check")
+    parts = f"{len(split.train)} to train, {len(split.validation)} to choose, {len(split.test)} held out"
+    print(f"data: {len(data.classes)} classes, {len(data)} pictures: {parts}")
+
+
+def _print_epoch(row: Epoch) -> None:
+    from tqdm import tqdm
+
+    judged = f"validation accuracy {row.validation_accuracy:.4f}, NLL {row.validation_nll:.4f}"
+    with tqdm.external_write_mode():
+        print(
+            f"epoch {row.epoch}: train accuracy {row.train_accuracy:.4f}, loss {row.train_loss:.4f}; {judged}",
+            flush=True,
+        )
