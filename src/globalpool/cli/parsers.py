@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<arguments>.*)", re.IGNORECASE)
 CHOICE = re.compile(r"invalid choice: '(?P<name>[^']*)' \(choose from (?P<known>.*)\)")
+LITERAL = re.compile(r"Literal\[(?P<known>[^\]]*)\].* Got value: (?P<name>\S+)", re.DOTALL)
 
 
 class Parser(ArgumentParser):
@@ -27,6 +28,6 @@ def suggestion(message: str, options: list[str]) -> str:
     if found := UNKNOWN.search(message):
         given = [word.partition("=")[0] for word in found["arguments"].split() if word.startswith("--")]
         asked = [close[0] for name in given if (close := get_close_matches(name, options, n=1))]
-    elif found := CHOICE.search(message):
+    elif found := CHOICE.search(message) or LITERAL.search(message):
         asked = get_close_matches(found["name"], re.findall(r"'([^']*)'", found["known"]), n=1)
     return f". Did you mean {' and '.join(asked)}?" if asked else ""

@@ -71,6 +71,13 @@ def print_data(prepared: Prepared) -> None:
         print(f"left out: {path}: {reason}")
     if len(left_out) > 10:
         print(f"left out: {len(left_out) - 10} more, all in split.json or by globalpool check")
+    options = prepared.options
+    if (
+        options.mode == "frozen"
+        and options.weights is None
+        and prepared.architecture.trunk.name != "efficientnet_lite0"
+    ):
+        print("note: the trunk has RANDOM weights and keeps them; give trained ones by --weights FILE")
     parts = f"{len(split.train)} to train, {len(split.validation)} to choose, {len(split.test)} held out"
     print(f"data: {len(data.classes)} classes, {len(data)} pictures: {parts}")
 
