@@ -1,6 +1,7 @@
 """``globalpool``: one thin function a command."""
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -155,6 +156,9 @@ def _run(command: str, options: dict[str, Any]) -> int:
         from globalpool.cli import slim
 
         return slim.run(SlimOptions(**options))
+    if "WORLD_SIZE" in os.environ:
+        # Torch reads it when imported. It would tell that every parameter took part, which is no fault.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if command == "train":
         from globalpool.cli import train
 

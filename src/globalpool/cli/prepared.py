@@ -156,6 +156,12 @@ def join_processes(options: TrainOptions) -> None:
         distributed.init_process_group("nccl" if device_named(options.device).type == "cuda" else "gloo")
 
 
+def leave_processes() -> None:
+    """Part from the others again."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def _rank() -> Rank:
     return Rank(processes.rank(), processes.count())
 

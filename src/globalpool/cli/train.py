@@ -5,7 +5,7 @@ from pathlib import Path
 from globalpool.classifier import PooledClassifier
 from globalpool.cli.finish import finish
 from globalpool.cli.options import TrainOptions
-from globalpool.cli.prepared import Prepared, built, check_names, join_processes, planned
+from globalpool.cli.prepared import Prepared, built, check_names, join_processes, leave_processes, planned
 from globalpool.data import read_examples, split_examples, write_split
 from globalpool.surgery.head_fit import Method
 from globalpool.training import (
@@ -43,6 +43,7 @@ def go_on(folder: RunFolder, prepared: Prepared) -> int:
     result = fit(folder, prepared, built(prepared.options, prepared.architecture))
     if processes.rank() == 0:
         finish(folder, prepared, result)
+    leave_processes()
     return 0
 
 
