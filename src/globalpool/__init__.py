@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from globalpool import pools as pools
     from globalpool import report as report
     from globalpool import surgery as surgery
+    from globalpool import training as training
     from globalpool.classifier import InputSpec as InputSpec
     from globalpool.classifier import PooledClassifier as PooledClassifier
     from globalpool.errors import GlobalPoolError as GlobalPoolError
@@ -46,7 +47,7 @@ _HOMES = {
     "report.explain": ("explain",),
     "surgery": ("adopt", "cost", "fit_head", "replace_head"),
 }
-_ROOMS = ("blocks", "data", "errors", "localize", "models", "pools", "report", "surgery")
+_ROOMS = ("blocks", "data", "errors", "localize", "models", "pools", "report", "surgery", "training")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 

@@ -188,10 +188,14 @@ def test_a_run_is_a_model_for_the_other_commands(
     network = network_named(str(trained[0]))
     assert isinstance(network.module, PooledClassifier)
     assert network.labels == ("blue", "red")
-    picture = str(folder / "red" / "3.png")
+    known = rows(trained[0] / "predictions.csv")
+    odd = next(row for row in known if read_picture(row["path"]).pixels.shape[:2] == (20, 32))
+    picture = odd["path"]
     code, text, _ = run(capsys, "explain", picture, "--model", str(trained[0]), "--out", str(tmp_path / "e"))
     assert code == 0
     assert "evidence: linear" in text
+    explained = rows(tmp_path / "e" / "predictions.csv")[0]
+    assert float(explained["probability"]) == pytest.approx(float(odd["probability"]), abs=1e-6), "at its own size"
     assert run(capsys, "adopt", str(trained[0]))[0] == 0
     assert run(capsys, "cost", str(trained[0]), "--runs", "0")[0] == 0
     code, _, error = run(capsys, "adopt", str(folder))

@@ -16,13 +16,14 @@ def run(pictures: list[str], options: ExplainOptions) -> int:
     given = None if options.size == "native" else options.size
     classifier = classifier_of(network, input_size(network, given))
     size = None if options.size == "native" else input_size(network, given)
+    sizes = network.sizes if options.size is None and network.sizes is not None else size
     print(*(f"note: {note}\n" for note in network.notes), sep="", end="")
     explanation = explain(
         classifier,
         pictures or photographs(),
         options.out,
         classes=None if options.classes is None else classes_named(options.classes, classifier.labels),
-        size=size,
+        size=sizes,
         overwrite=options.overwrite,
     )
     print_table(explanation)

@@ -10,11 +10,13 @@ from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.cli.libraries import build, find, input_spec, labels
 from globalpool.cli.names import MODELS
 from globalpool.cli.new_head import example_input, with_new_head
+from globalpool.cli.sizes import size_policy
 from globalpool.cli.slim_files import SlimFile, read_slim
 from globalpool.cli.state_dicts import load, read_tensors
+from globalpool.data import SizePolicy
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.surgery import adopt
-from globalpool.training import load_run
+from globalpool.training import RunFolder, load_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,8 @@ class Network:
     """``module`` in eval mode maps pictures ``(N, 3, H, W)`` prepared by ``spec`` to logits.
 
     ``architecture`` is the name that builds ``base``, whose state dict names the weights of the trunk; ``notes`` are
-    sentences the user has to read. ``base`` is ``module`` except for files that ``globalpool slim`` wrote.
+    sentences the user has to read. ``base`` is ``module`` except for files that ``globalpool slim`` wrote. ``sizes``:
+    at which size each picture went in, where a run says so.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Network:
     spec: InputSpec
     labels: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
+    sizes: SizePolicy | None = None
 
 
 def network_named(model: str, weights: str | None = None, architecture: str | None = None) -> Network:
@@ -81,7 +85,9 @@ def _own(name: str) -> Network:
 def _run(folder: Path) -> Network:
     classifier = load_run(folder)
     assert classifier.input_spec is not None, "a run says how pictures are prepared"
-    return Network(str(folder), str(folder), classifier, classifier, classifier.input_spec, classifier.labels)
+    sizes = size_policy(RunFolder.open(folder).config().get("sizes", {}))
+    name, spec = str(folder), classifier.input_spec
+    return Network(name, name, classifier, classifier, spec, classifier.labels, sizes=sizes)
 
 
 def _of_library(name: str, weights: Path | None) -> Network:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from globalpool.cli.options import PredictOptions
-from globalpool.cli.prepared import device_named, size_policy
+from globalpool.cli.prepared import device_named
+from globalpool.cli.sizes import size_policy
 from globalpool.data import Fixed, Native, SizePolicy, find_pictures
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.report import explain
@@ -30,7 +31,7 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
         if not 1 <= value <= most:
             got = f"{value}" + (f", of {most} classes" if name == "--top" else "")
             raise GlobalPoolError(name, "1 or more" + (", at most the classes" if name == "--top" else ""), got)
-    sizes, size = _sizes(folder, options)
+    sizes = _sizes(folder, options)
     files = found_files(inputs)
     out = _new_folder(Path(options.out))
     done, errors = 0, 0
@@ -53,7 +54,7 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
     if errors:
         print(f"{errors} could not be read or predicted: {out / 'errors.csv'}")
     if evidence and done:
-        explanation = explain(classifier, files, out / "evidence", size=size)
+        explanation = explain(classifier, files, out / "evidence", size=sizes)
         print(f"evidence: {explanation.out / 'index.html'}")
     return 0 if done else 1
 
@@ -77,16 +78,13 @@ def found_files(inputs: Iterable[str]) -> list[Path]:
     return list(found.files)
 
 
-def _sizes(folder: RunFolder, options: PredictOptions) -> tuple[SizePolicy, int | None]:
-    """At which size each picture goes in; and the one side for all, where there is one."""
+def _sizes(folder: RunFolder, options: PredictOptions) -> SizePolicy:
+    """At which size each picture goes in."""
     if isinstance(options.size, int):
         if options.size < 1:
             raise GlobalPoolError("--size", "a positive number of pixels", str(options.size))
-        return Fixed(options.size), options.size
-    if options.size == "native":
-        return Native(), None
-    sizes = size_policy(folder.config().get("sizes", {}))
-    return sizes, sizes.side if isinstance(sizes, Fixed) else None
+        return Fixed(options.size)
+    return Native() if options.size == "native" else size_policy(folder.config().get("sizes", {}))
 
 
 def _new_folder(out: Path) -> Path:

@@ -1,7 +1,6 @@
 """From the options of a run to its data and its classifier; the same when it begins and when it goes on."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -13,6 +12,7 @@ from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.cli.names import call_named, guess, pool_call, pool_named
 from globalpool.cli.networks import network_named
 from globalpool.cli.options import TrainOptions
+from globalpool.cli.sizes import size_record
 from globalpool.data import (
     Augmentation,
     Batches,
@@ -122,22 +122,6 @@ def built(options: TrainOptions, architecture: Architecture) -> PooledClassifier
         network.reset_classifier(0, "")
         classifier.trunk.load_state_dict(network.state_dict())
     return classifier.to(device_named(options.device))
-
-
-def size_record(sizes: SizePolicy) -> dict[str, Any]:
-    """What JSON can hold, for ``size_policy``."""
-    if isinstance(sizes, Fixed):
-        return {"side": sizes.side}
-    return {"shapes": [list(shape) for shape in sizes.shapes]} if isinstance(sizes, Buckets) else {"native": True}
-
-
-def size_policy(record: Mapping[str, Any]) -> SizePolicy:
-    """The inverse of ``size_record``."""
-    if "side" in record:
-        return Fixed(int(record["side"]))
-    if "shapes" in record:
-        return Buckets(tuple((int(height), int(width)) for height, width in record["shapes"]))
-    return Native()
 
 
 def device_named(name: str) -> torch.device:

@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from globalpool.cli.options import ResumeOptions, TrainOptions
-from globalpool.cli.prepared import Prepared, join_processes, size_policy
+from globalpool.cli.prepared import Prepared, join_processes
+from globalpool.cli.sizes import size_policy
 from globalpool.cli.train import go_on, print_data
 from globalpool.data import read_examples, read_split
 from globalpool.errors import TrainingError

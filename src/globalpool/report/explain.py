@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from globalpool.classifier import PooledClassifier
-from globalpool.data import Picture, find_pictures, prepare, read_picture
+from globalpool.data import Picture, SizePolicy, find_pictures, prepare, read_picture
 from globalpool.errors import AdoptionError, DataError, EvidenceError
 from globalpool.evidence import Classes, Evidence, evaluating
 from globalpool.evidence.choose import choose
@@ -31,17 +31,17 @@ def explain(
     out: str | Path,
     *,
     classes: Classes | Sequence[int] | None = None,
-    size: int | None = None,
+    size: int | SizePolicy | None = None,
     overwrite: bool = False,
 ) -> Explanation:
     """Explain pictures: files, or folders searched for them.
 
     ``classes``: "top<k>", an id, or ids ``(k,)`` for every picture; None: the top three. ``size``: the whole picture
-    resized to ``size`` x ``size``; None: at its native size. Evidence is drawn on the picture at its own resolution
-    (up to 640 pixels a side), centred against the mean of all classes. A file that cannot be read or explained
-    becomes a row of errors.csv. ``overwrite`` allows a folder that holds an earlier explanation. The request is
-    checked before the folder is touched, and what was finished has its page also after an interruption. Neither the
-    classifier nor any input file is changed.
+    resized to ``size`` x ``size``, or to what a size policy says; None: at its native size. Evidence is drawn on the
+    picture at its own resolution (up to 640 pixels a side), centred against the mean of all classes. A file that
+    cannot be read or explained becomes a row of errors.csv. ``overwrite`` allows a folder that holds an earlier
+    explanation. The request is checked before the folder is touched, and what was finished has its page also after an
+    interruption. Neither the classifier nor any input file is changed.
     """
     out, paths = Path(out), [paths] if isinstance(paths, str | Path) else list(paths)
     wanted = _check_request(classifier, classes, size)
@@ -95,7 +95,9 @@ def explain(
     return result
 
 
-def _check_request(classifier: PooledClassifier, classes: Classes | Sequence[int] | None, size: int | None) -> Classes:
+def _check_request(
+    classifier: PooledClassifier, classes: Classes | Sequence[int] | None, size: int | SizePolicy | None
+) -> Classes:
     """The classes to ask for; raises where no picture could be explained as asked."""
     for package in ("matplotlib", "jinja2", "tqdm"):
         need(package, "images", "explain")
@@ -103,9 +105,9 @@ def _check_request(classifier: PooledClassifier, classes: Classes | Sequence[int
     if spec is None or len(spec.mean) != 3 or len(spec.std) != 3:
         hint = "Pass input_spec=InputSpec(size, mean, std) with three channels when you build it."
         raise DataError("explain", "a classifier that says how RGB pictures are prepared", f"input_spec={spec}", hint)
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+    if not (size is None or callable(size)) and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise DataError("explain", "`size` as a positive number of pixels, or None for native size", repr(size))
-    count = _outputs(classifier, spec.size if size is None else size)
+    count = _outputs(classifier, size if isinstance(size, int) else spec.size)
     if count < 2:
         hint = "Evidence is drawn against the mean of the classes; for one logit use classifier.evidence(x, 0)."
         raise DataError("explain", "a classifier with at least 2 classes", f"{count}", hint)
@@ -131,10 +133,11 @@ def _outputs(classifier: PooledClassifier, size: int) -> int:
         return int(classifier(x).shape[1])
 
 
-def _evidence(classifier: PooledClassifier, picture: Picture, size: int | None) -> Evidence:
+def _evidence(classifier: PooledClassifier, picture: Picture, size: int | SizePolicy | None) -> Evidence:
     """Raw evidence of one picture for all classes, checked; DataError where the network cannot take the picture."""
     assert classifier.input_spec is not None
-    x = prepare(picture, classifier.input_spec, size)
+    height, width = picture.pixels.shape[:2]
+    x = prepare(picture, classifier.input_spec, size((height, width)) if callable(size) else size)
     first = next(classifier.parameters(), x)
     try:
         with torch.inference_mode():

@@ -9,10 +9,11 @@ from globalpool import __version__
 from globalpool.extras import need
 
 if TYPE_CHECKING:
+    from globalpool.data import SizePolicy
     from globalpool.report.results import Explanation
 
 
-def write_page(path: Path, explanation: "Explanation", size: int | None) -> None:
+def write_page(path: Path, explanation: "Explanation", size: "int | SizePolicy | None") -> None:
     """Write ``index.html``; names of files and classes are escaped, nothing is loaded from elsewhere."""
     jinja2 = need("jinja2", "images", "write_page")
     environment = jinja2.Environment(
@@ -23,7 +24,7 @@ def write_page(path: Path, explanation: "Explanation", size: int | None) -> None
     html = environment.get_template("explanation.html").render(
         explanation=explanation,
         pictures=pictures,
-        size="native size" if size is None else f"{size} x {size} pixels",
+        size="native size" if size is None else "as in training" if callable(size) else f"{size} x {size} pixels",
         version=__version__,
     )
     path.write_text(html, encoding="utf-8", errors="backslashreplace")
