@@ -198,6 +198,11 @@ def test_a_run_is_a_model_for_the_other_commands(
     assert float(explained["probability"]) == pytest.approx(float(odd["probability"]), abs=1e-6), "at its own size"
     assert run(capsys, "adopt", str(trained[0]))[0] == 0
     assert run(capsys, "cost", str(trained[0]), "--runs", "0")[0] == 0
+    code, _, error = run(
+        capsys, "slim", str(trained[0]), "--data", str(folder), "--out", str(tmp_path / "a.safetensors")
+    )
+    assert code == 2
+    assert "model: expected a network by its name or its file; got the run" in error
     code, _, error = run(capsys, "adopt", str(folder))
     assert code == 2
     assert "expected a folder that globalpool train wrote; got no config.json in it" in error

@@ -53,6 +53,9 @@ def run(options: SlimOptions) -> int:
     start = time.perf_counter()
     out = _checked(options)
     network = network_named(options.model, options.weights, options.architecture)
+    if network.sizes is not None:
+        hint = "A run has a light head already; train another by globalpool train."
+        raise GlobalPoolError("model", "a network by its name or its file", f"the run {options.model}", hint)
     size = input_size(network, options.size)
     print(f"model: {network.name}", *(f"note: {note}" for note in network.notes), sep="\n")
     data = read_examples(Path(options.data))
