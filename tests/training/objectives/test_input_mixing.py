@@ -39,6 +39,7 @@ def test_mixup_labels_follow_the_pictures(seed: int) -> None:
             j = last - i if len(part) % 2 == 0 else [len(part) // 2, *range(last, 0, -1)][i]
             line = part[i] - part[j]
             share = 1.0 if i == j else float(((mixed[i] - part[j]) * line).sum() / line.square().sum())
+            assert (share < 1 - 1e-6) == (i != j)
             assert_close(mixed[i], share * part[i] + (1 - share) * part[j], rtol=0, atol=1e-5)
             assert_close(targets[i], share * own[i] + (1 - share) * own[j], rtol=0, atol=1e-5)
     assert all(torch.equal(part, old) for part, old in zip(batch.parts, before, strict=True))

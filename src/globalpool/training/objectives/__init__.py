@@ -5,6 +5,7 @@ from globalpool.training.objectives.cross_entropy import BinaryCrossEntropy, Cro
 from globalpool.training.objectives.cutmix import CutMix
 from globalpool.training.objectives.feature_cutmix import FeatureCutMix
 from globalpool.training.objectives.feature_mixup import FeatureMixup
+from globalpool.training.objectives.mixed_pooling import MixedPooling
 from globalpool.training.objectives.mixup import Mixup
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FeatureCutMix",
     "FeatureMixup",
     "Loss",
+    "MixedPooling",
     "Mixup",
     "Objective",
 ]
