@@ -8,6 +8,7 @@ from globalpool.training.objectives.feature_cutmix import FeatureCutMix
 from globalpool.training.objectives.feature_mixup import FeatureMixup
 from globalpool.training.objectives.mixed_pooling import MixedPooling
 from globalpool.training.objectives.mixup import Mixup
+from globalpool.training.objectives.multi_resolution import MultiResolution
 from globalpool.training.objectives.vicreg import VICReg
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MeanTeacher",
     "MixedPooling",
     "Mixup",
+    "MultiResolution",
     "Objective",
     "VICReg",
 ]
