@@ -13,6 +13,7 @@ from globalpool.data.parts import logits
 from globalpool.errors import TrainingError
 from globalpool.evidence import evaluating
 from globalpool.extras import need
+from globalpool.training.kept_statistics import kept_statistics
 from globalpool.training.objectives.base import Loss, Objective
 from globalpool.training.objectives.cross_entropy import CrossEntropy
 from globalpool.training.unlabelled import Unlabelled
@@ -24,7 +25,8 @@ class FixMatch:
     """``supervised`` on the labelled batch, plus ``weight`` times a cross-entropy on unlabelled pictures.
 
     The class that the classifier (in eval mode, without gradient) is sure of by ``threshold`` in a weak view is the
-    target of the strong view; pictures below it count zero in the mean. Sohn et al. 2020, equations 3 and 4.
+    target of the strong view; pictures below it count zero in the mean. Sohn et al. 2020, equations 3 and 4. Running batch statistics are those of
+    the labelled batches: strong views do not enter them.
     """
 
     unlabelled: Unlabelled
@@ -44,7 +46,9 @@ class FixMatch:
         parts = self.unlabelled(random).to(batch.targets.device).parts
         with torch.no_grad(), evaluating(classifier):
             sure, guess = logits(classifier, viewed(self.weak, parts, random)).softmax(1).max(1)
-        losses = functional.cross_entropy(logits(classifier, self.strong_views(parts, random)), guess, reduction="none")
+        with kept_statistics(classifier):
+            strong = logits(classifier, self.strong_views(parts, random))
+        losses = functional.cross_entropy(strong, guess, reduction="none")
         agreement = (losses * (sure >= self.threshold)).mean()
         return Loss(labelled.value + self.weight * agreement, labelled.logits)
 

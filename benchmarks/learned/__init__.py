@@ -1,0 +1,1 @@
+"""Held-out claims about training: five paired seeds, controls, intervals, thresholds written before looking."""
