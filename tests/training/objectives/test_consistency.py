@@ -197,3 +197,15 @@ def test_settings_that_cannot_be_are_refused() -> None:
         FixMatch(Fixed(pictures(0, (1, 8))), 95)
     with pytest.raises(TrainingError, match=r"`decay` between 0 and 1, as 0\.999; got 1"):
         MeanTeacher(gp.models.convnet(2, widths=(2,)), Fixed(pictures(0, (1, 8))), decay=1)
+
+
+def test_strong_views_do_not_enter_the_running_statistics() -> None:
+    batch, other = batch_of(pictures(0, (4, 12))), pictures(5, (3, 12))
+    plain, trained = small().train(), small().train()
+    CrossEntropy()(plain, batch, generator())
+    FixMatch(Fixed(other), 0.0)(trained, batch, generator())
+    for name, value in plain.named_buffers():
+        if "num_batches" not in name:
+            assert torch.equal(value, dict(trained.named_buffers())[name])
+    norms = [module for module in trained.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert [norm.momentum for norm in norms] == [0.1, 0.1]

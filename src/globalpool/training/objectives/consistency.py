@@ -25,8 +25,8 @@ class FixMatch:
     """``supervised`` on the labelled batch, plus ``weight`` times a cross-entropy on unlabelled pictures.
 
     The class that the classifier (in eval mode, without gradient) is sure of by ``threshold`` in a weak view is the
-    target of the strong view; pictures below it count zero in the mean. Sohn et al. 2020, equations 3 and 4. Running batch statistics are those of
-    the labelled batches: strong views do not enter them.
+    target of the strong view; pictures below it count zero in the mean. Sohn et al. 2020, equations 3 and 4. Strong
+    views do not enter the running statistics of BatchNorms.
     """
 
     unlabelled: Unlabelled

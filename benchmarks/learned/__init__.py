@@ -1,1 +1,0 @@
-"""Held-out claims about training: five paired seeds, controls, intervals, thresholds written before looking."""
