@@ -2,12 +2,12 @@
 
     python benchmarks/learned/consistency.py [--seeds 0 1 ...] [--quick]
 
-Digits of 14 x 14 pixels: 200 with labels, 1,800 others without, 1,000 held out; a convnet of widths 16, 32, 64 with Mean
-and one linear layer; 700 updates of 32 labelled and 64 unlabelled pictures, AdamW with cosine. Every arm sees its
+Digits of 14 x 14 pixels: 200 with labels, 1,800 others without, 1,000 held out; a convnet of widths 16, 32, 64 with
+Mean and one linear layer; 700 updates of 32 labelled and 64 unlabelled pictures, AdamW with cosine. Every arm sees its
 labelled pictures in weak views (shifted by up to 1/8). Arms: labels alone; FixMatch (threshold 0.8); mean teacher
-(decay 0.97, weight 1). Ablated control: FixMatch whose strong views are those of OTHER pictures, which must not help. Sanity:
-FixMatch on shuffled labels. Settings were chosen on seeds 100 and 101. Expected, and fixed before seeds 0 to 4: FixMatch -
-labels alone has its interval above 0, mismatched - labels alone has not.
+(decay 0.97, weight 1). Ablated control: FixMatch whose strong views are those of OTHER pictures, which must not help.
+Sanity: FixMatch on shuffled labels. Settings were chosen on seeds 100 and 101. Expected, and fixed before seeds 0 to 4:
+FixMatch - labels alone has its interval above 0, mismatched - labels alone has not.
 Each run is a line of results/learned_consistency.jsonl; those that are there are not done again.
 """
 
@@ -77,9 +77,16 @@ def main() -> None:
         study.run({"seed": seed, "arm": arm}, partial(run, arm, seed, updates)) for seed in study.seeds for arm in ARMS
     ]
     rows = done if study.quick else study.rows()
-    lines = ["# Consistency: 20 labels a class and unlabelled pictures", "", *(__doc__ or "").split("\n\n")[2].splitlines()]
+    lines = [
+        "# Consistency: 20 labels a class and unlabelled pictures",
+        "",
+        *(__doc__ or "").split("\n\n")[2].splitlines(),
+    ]
     lines += ["", "Mean and 95 % t-interval over seeds; differences are paired.", ""]
-    lines += ["| arm | held-out accuracy | - labels alone | held-out NLL | - labels alone |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "| arm | held-out accuracy | - labels alone | held-out NLL | - labels alone |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     alone = {"arm": "labels alone"}
     for arm in ARMS:
         own, cells = {"arm": arm}, []
@@ -89,7 +96,9 @@ def main() -> None:
     lines.append("")
     for arm in ARMS[1:4]:
         low, high = interval(differences(rows, {"arm": arm}, alone, "accuracy"))[1:]
-        verdict = "beats the labels alone" if low > 0 else "is worse than them" if high < 0 else "cannot be told from them"
+        verdict = (
+            "beats the labels alone" if low > 0 else "is worse than them" if high < 0 else "cannot be told from them"
+        )
         lines.append(f"- {arm}: {verdict} in accuracy.")
     study.write(lines)
 

@@ -4,8 +4,9 @@
 
 500 digits of 14 x 14 pixels (50 a class), 1,000 held out; a convnet of widths 16, 32, 64 with Mean and one linear
 layer; 600 updates of 50 pictures, AdamW with cosine. Arms: none; Mixup of the features with alpha 0.2 and 1, at the
-input with alpha 1. Ablated control: features mixed, labels not. Sanity: shuffled labels. Settings were chosen before any
-run of seeds 0 to 4. Each run is a line of results/learned_feature_mixup.jsonl; those that are there are not done again.
+input with alpha 1. Ablated control: features mixed, labels not. Sanity: shuffled labels. Settings were chosen before
+any run of seeds 0 to 4.
+Each run is a line of results/learned_feature_mixup.jsonl; those that are there are not done again.
 """
 
 from dataclasses import dataclass, replace
@@ -68,7 +69,9 @@ def run(arm: str, seed: int, updates: int) -> dict[str, float]:
 def main() -> None:
     study = Study.from_command_line("learned_feature_mixup", __doc__)
     for seed in study.seeds:
-        rows = [study.run({"seed": seed, "arm": arm}, partial(run, arm, seed, 20 if study.quick else 600)) for arm in ARMS]
+        rows = [
+            study.run({"seed": seed, "arm": arm}, partial(run, arm, seed, 20 if study.quick else 600)) for arm in ARMS
+        ]
     rows = rows if study.quick else study.rows()
     lines = [
         "# Mixup at the feature map against none",
@@ -85,7 +88,9 @@ def main() -> None:
         own = {"arm": arm}
         cells = [shown(column(rows, own, "accuracy")), shown(column(rows, own, "nll"))]
         cells.append(shown(differences(rows, own, {"arm": "none"}, "nll")))
-        cells += [f"{interval(column(rows, own, name))[0]:.2g}" for name in ("training_nll", "input_gap", "feature_gap")]
+        cells += [
+            f"{interval(column(rows, own, name))[0]:.2g}" for name in ("training_nll", "input_gap", "feature_gap")
+        ]
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
     lines.append("")
     for arm in list(ARMS)[1:3]:

@@ -88,7 +88,7 @@ def main() -> None:
         "",
         "Mean and 95 % t-interval over seeds; differences are paired.",
         "",
-        "| digits | head | training accuracy | centred | displaced | training - centred | NLL gap | lost by displacement |",
+        "| digits | head | training accuracy | centred | displaced | training - centred | NLL gap | lost displaced |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     measures = ("training_accuracy", "centred_accuracy", "displaced_accuracy", "gap_accuracy", "gap_nll", "drop")
@@ -100,8 +100,10 @@ def main() -> None:
     lines += ["", "| digits | FC - pooled: accuracy gap | NLL gap | centred accuracy | lost by displacement |"]
     lines += ["| --- | --- | --- | --- | --- |"]
     for size, labels in cases:
-        sides = [{"head": head, "size": size, "labels": labels} for head in ("fc", "pooled")]
-        cells = [shown(differences(rows, *sides, m)) for m in ("gap_accuracy", "gap_nll", "centred_accuracy", "drop")]
+        fc, pooled = ({"head": head, "size": size, "labels": labels} for head in ("fc", "pooled"))
+        cells = [
+            shown(differences(rows, fc, pooled, m)) for m in ("gap_accuracy", "gap_nll", "centred_accuracy", "drop")
+        ]
         lines.append(f"| {size}{' (shuffled labels)' if labels == 'shuffled' else ''} | " + " | ".join(cells) + " |")
     study.write(lines)
 

