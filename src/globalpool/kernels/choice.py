@@ -21,7 +21,7 @@ Step = Literal["sum", "weighted", "max", "both", "exponential", "softmax", "mome
 CROSSOVERS: dict[Step, tuple[int, int, int]] = {
     "sum": (1 << 17, 1 << 17, 1 << 21),
     "weighted": (1 << 15, 1 << 18, 1 << 18),
-    "max": (1 << 20, 1 << 17, 1 << 21),
+    "max": (1 << 16, 1 << 16, 1 << 21),
     "both": (1 << 17, 1 << 17, 1 << 18),
     "exponential": (1 << 14, 1 << 14, 1 << 15),
     "softmax": (1 << 15, 1 << 15, 1 << 18),

@@ -210,7 +210,7 @@ def exponential_lines(
     kind: int, power: int, floor: Any, out: Any, tops: Any, masses: Any, totals: Any,
 ) -> None:  # fmt: skip
     """The same for lines; ``measure`` flat ``(N, P)``."""
-    channels, size = out.shape[1], min(length, BLOCK // 8)
+    channels, size = out.shape[1], min(length, BLOCK)
     one, lowest = out.dtype.type(1), out.dtype.type(-np.inf)
     held, weights = np.empty(size, out.dtype), np.ones(size, out.dtype)
     near_mass, near_rest = np.empty(size, out.dtype), np.empty(size, out.dtype)
