@@ -1,6 +1,6 @@
 """Pooling and evidence beside their peers: multiples of one streaming read, and ratios, all within this run.
 
-    python benchmarks/pooling.py [--quick] [--rounds 15] [--only TEXT]
+    python benchmarks/pooling.py [--quick] [--rounds 15] [--only TEXT] [--tables speed evidence growth]
 
 Writes benchmarks/results/pooling.md and pooling.json (with --only neither). --quick takes less than three minutes.
 """
@@ -19,6 +19,7 @@ from speed import cams, dense, growth, ragged
 from speed.timing import Workload, row
 
 RESULT = Path(__file__).parent / "results" / "pooling.md"
+TABLES = ("speed", "evidence", "growth")
 PACKAGES = ("torch", "numba", "torch-geometric", "timm", "einops", "grad-cam", "torchcam", "captum")
 
 
@@ -104,18 +105,27 @@ def page(rows: list[dict[str, Any]], maps: list[dict[str, Any]], sizes: list[dic
     return "\n".join(lines) + "\n"
 
 
-def main(quick: bool, rounds: int, only: str) -> None:
+def speed(quick: bool, rounds: int, only: str = "") -> list[dict[str, Any]]:
+    """Every workload whose name holds ``only``, printed as it is done."""
     rows = []
     for workload in workloads(quick):
         if only in workload.name:
             rows.append(row(workload, rounds, 2.0 if quick else 6.0))
             print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def main(quick: bool, rounds: int, only: str, tables: list[str]) -> None:
     if only:
+        speed(quick, rounds, only)
         return
-    maps = cams.rows(quick, rounds)
-    sizes = growth.rows(quick)
-    RESULT.with_suffix(".json").write_text(json.dumps({"speed": rows, "evidence": maps, "growth": sizes}, indent=1))
-    RESULT.write_text(page(rows, maps, sizes), encoding="utf-8")
+    stored = RESULT.with_suffix(".json")
+    found: dict[str, Any] = json.loads(stored.read_text()) if stored.exists() else {}
+    measured = {"speed": speed, "evidence": cams.rows, "growth": lambda quick, rounds: growth.rows(quick)}
+    for table in tables:
+        found[table] = measured[table](quick, rounds)  # type: ignore[operator]
+    stored.write_text(json.dumps(found, indent=1))
+    RESULT.write_text(page(*(found.get(table, []) for table in TABLES)), encoding="utf-8")
     print(RESULT.read_text())
 
 
@@ -124,5 +134,6 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", default="")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="the others stay as they are")
     options = parser.parse_args()
-    main(options.quick, options.rounds, options.only)
+    main(options.quick, options.rounds, options.only, options.tables)
