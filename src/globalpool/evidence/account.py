@@ -12,9 +12,10 @@ from globalpool.evidence.choose import Classes, choose
 from globalpool.evidence.held import Held
 from globalpool.evidence.hold import hold
 from globalpool.evidence.modes import evaluating
+from globalpool.evidence.once import pooled_with_maps
 from globalpool.evidence.pieces import Picked
 from globalpool.evidence.record import TOLERANCES, Evidence, Kind
-from globalpool.evidence.tails import affine_map, is_chain
+from globalpool.evidence.tails import AffineMap, affine_map, is_chain
 from globalpool.layout import Dense, Layout, LayoutArguments, product
 from globalpool.pools import Pool
 from globalpool.pools.base import Parts
@@ -30,32 +31,50 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
     """
     features, arranged = pool.arrange(x, **layout)
     with evaluating(pool, tail):
+        line = affine_map(tail) if is_chain(tail) else None
+        if line is not None and not isinstance(classes, str):
+            ids, rows, offset = _chosen(classes, line, line.bias.expand(arranged.samples, -1))
+            at_once = pooled_with_maps(pool, features, arranged, rows)
+            if at_once is not None:
+                value, maps = at_once[0].to(pool.value_dtype(x.dtype)), at_once[1]
+                all_logits: Tensor = tail(value.flatten(1).to(line.weight.dtype))
+                return _record(pool, line, x, value, all_logits, ids, rows, maps, offset, arranged)
         parts = pool.parts(features, arranged)
         value = pool.pooled(features, arranged, parts).to(pool.value_dtype(x.dtype))
-        if not is_chain(tail):
+        if line is None:
             first = next(tail.parameters(), None)
             held = hold(tail, value.flatten(1) if first is None else value.flatten(1).to(first.dtype))
             return _gated(pool, held, features, arranged, parts, value, classes)
-        line = affine_map(tail)
         check_width(pool, value.flatten(1).shape[1], line.weight.shape[1])
-        all_logits: Tensor = tail(value.flatten(1).to(line.weight.dtype))
-    ids, shared = choose(classes, all_logits)
-    dtype = kernels.accumulation_dtype(line.weight.dtype)
-    weight, constant = line.weight.to(dtype), line.bias.to(dtype)
-    if not shared:
-        rows, offset = weight[ids], constant[ids]
-    elif isinstance(classes, int):
-        rows, offset = weight[classes][None, None], constant[classes].reshape(1, 1)
-    elif isinstance(classes, str):
-        rows, offset = weight.unsqueeze(0), constant.unsqueeze(0)
-    else:
-        rows, offset = weight[ids[:1]], constant[ids[:1]]
+        all_logits = tail(value.flatten(1).to(line.weight.dtype))
+    ids, rows, offset = _chosen(classes, line, all_logits)
     kept = product(arranged.kept_shape)
     with kernels.full_precision(x.device):
         shaped = rows.reshape(*rows.shape[:2], value.shape[1], value.shape[2], kept)
         maps = arranged.contract(features, parts.weights, shaped)
         if parts.remainder is not None:
-            offset = offset + (rows * parts.remainder.flatten(1).to(dtype).unsqueeze(1)).sum(2)
+            offset = offset + (rows * parts.remainder.flatten(1).to(rows.dtype).unsqueeze(1)).sum(2)
+    return _record(pool, line, x, value, all_logits, ids, rows, maps, offset, arranged)
+
+
+def _chosen(classes: Classes, line: AffineMap, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids ``(N, K')``, the tail's rows ``(N or 1, K', F)`` and constants ``(N or 1, K')`` for them."""
+    ids, shared = choose(classes, logits)
+    dtype = kernels.accumulation_dtype(line.weight.dtype)
+    weight, constant = line.weight.to(dtype), line.bias.to(dtype)
+    if not shared:
+        return ids, weight[ids], constant[ids]
+    if isinstance(classes, int):
+        return ids, weight[classes][None, None], constant[classes].reshape(1, 1)
+    if isinstance(classes, str):
+        return ids, weight.unsqueeze(0), constant.unsqueeze(0)
+    return ids, weight[ids[:1]], constant[ids[:1]]
+
+
+def _record(
+    pool: Pool, line: AffineMap, x: Tensor, value: Tensor, all_logits: Tensor, ids: Tensor, rows: Tensor, maps: Tensor,
+    offset: Tensor, arranged: Layout,
+) -> Evidence:  # fmt: skip
     evidence = Evidence(
         maps=maps,
         classes=ids,
@@ -67,7 +86,7 @@ def account(pool: Pool, tail: nn.Module, x: Tensor, classes: Classes, **layout: 
         tolerance=max(TOLERANCES[dtype] for dtype in (x.dtype, line.weight.dtype, all_logits.dtype)),
     )
     # Maps hide what cancels between channels (large features, layers multiplied out); roundings are of the terms' size.
-    terms = _sizes(rows.detach(), value.detach().flatten(1).to(dtype))
+    terms = _sizes(rows.detach(), value.detach().flatten(1).to(rows.dtype))
     return replace(evidence, magnitude=torch.maximum(evidence.size(), terms))
 
 

@@ -1,6 +1,7 @@
 """The primitives over positions, and the one place that chooses who computes them."""
 
 from globalpool.kernels.choice import Step, forced, loops, pays
+from globalpool.kernels.operators_evidence import sum_and_scores
 from globalpool.kernels.operators_exponential import (
     LOG_MEAN_EXP,
     POWER,
@@ -57,5 +58,6 @@ __all__ = [
     "segment_threshold",
     "segments",
     "softmax",
+    "sum_and_scores",
     "weighted_sum",
 ]

@@ -33,17 +33,21 @@ def forward(
     by_rows: Callable[..., None],
     join: Callable[..., None],
     by_lines: Callable[..., None],
+    *,
+    samples: bool = False,
 ) -> None:
     """Run a pooling loop: ``by_rows(x, stride, skew, slices, first, last, pieces, counts)`` or by lines.
 
     ``state``: the shape of what one piece of a long sample gives, ``(*, C)``. ``join(slices, pieces, counts)`` is
-    called where there are such pieces; ``by_lines(x, sample, channel, length, first, last)`` for dense lines.
+    called where there are such pieces; ``by_lines(x, sample, channel, length, first, last)`` for dense lines,
+    numbered by sample and channel or, where ``samples``, by sample alone.
     """
     from globalpool.kernels import memory, threads
 
     x = memory.readable(x.detach())
     if memory.in_lines(x):
-        lines, runs = memory.Lines.of(x), memory.runs(x)
+        lines = memory.Lines.of(x)
+        runs = [(n, n + 1) for n in range(x.shape[0])] if samples else memory.runs(x)
         threads.share_out(len(runs), lambda k: by_lines(lines.array, lines.sample, lines.channel, x.shape[2], *runs[k]))
         return
     rows, plan = memory.Rows.of(x), memory.plan(x, ptr)
