@@ -31,9 +31,9 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
         if not 1 <= value <= most:
             got = f"{value}" + (f", of {most} classes" if name == "--top" else "")
             raise GlobalPoolError(name, "1 or more" + (", at most the classes" if name == "--top" else ""), got)
-    sizes = _sizes(folder, options)
+    sizes = sizes_of(folder, options.size)
     files = found_files(inputs)
-    out = _new_folder(Path(options.out))
+    out = new_folder(Path(options.out))
     done, errors = 0, 0
     with ExitStack() as stack:
         write = _writer(stack, out, options.format)
@@ -78,16 +78,17 @@ def found_files(inputs: Iterable[str]) -> list[Path]:
     return list(found.files)
 
 
-def _sizes(folder: RunFolder, options: PredictOptions) -> SizePolicy:
+def sizes_of(folder: RunFolder, size: int | str | None) -> SizePolicy:
     """At which size each picture goes in."""
-    if isinstance(options.size, int):
-        if options.size < 1:
-            raise GlobalPoolError("--size", "a positive number of pixels", str(options.size))
-        return Fixed(options.size)
-    return Native() if options.size == "native" else size_policy(folder.config().get("sizes", {}))
+    if isinstance(size, int):
+        if size < 1:
+            raise GlobalPoolError("--size", "a positive number of pixels", str(size))
+        return Fixed(size)
+    return Native() if size == "native" else size_policy(folder.config().get("sizes", {}))
 
 
-def _new_folder(out: Path) -> Path:
+def new_folder(out: Path) -> Path:
+    """``out``, made where it is missing; DataError where it is in use."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         got = "one with other files" if out.is_dir() else "a file"
         raise DataError(str(out), "a new or empty folder", got, "Choose another --out.")

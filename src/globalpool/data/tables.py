@@ -71,12 +71,12 @@ def read_table(path: str | Path) -> Examples:
 
 def parse_table(file: Path) -> Table:
     """The rows of a table and what is wrong with the others; no picture is opened."""
-    text = _text(file)
+    text = table_text(file)
     header, delimiter = _header(file, text)
     rows: list[tuple[int, Labelled]] = []
     problems: list[DataError] = []
     lines: dict[Path, int] = {}
-    for line, cells in _rows(file, text, delimiter, problems):
+    for line, cells in table_rows(file, text, delimiter, problems):
         try:
             rows.append((line, _labelled(file, header, line, cells, lines)))
         except DataError as error:
@@ -85,13 +85,14 @@ def parse_table(file: Path) -> Table:
         raise DataError(str(file), "a row for each picture", "no row below the header", HEADER)
     table = Table(file, tuple(rows), tuple(problems))
     if not table.multi_label:
-        empty = [_wrong(file, line, "a label", "an empty cell") for line, entry in rows if not entry.labels]
+        empty = [wrong_line(file, line, "a label", "an empty cell") for line, entry in rows if not entry.labels]
         problems = sorted([*problems, *empty], key=lambda error: int(error.where.rpartition(" ")[2]))
         table = Table(file, tuple(row for row in rows if row[1].labels), tuple(problems))
     return table
 
 
-def _text(file: Path) -> str:
+def table_text(file: Path) -> str:
+    """The whole file, without a byte order mark; DataError where it is none or empty."""
     if not file.is_file():
         raise DataError(str(file), "a CSV file", "a folder" if file.is_dir() else "no such file", HEADER)
     try:
@@ -119,7 +120,7 @@ def _header(file: Path, text: str) -> tuple[list[str], str]:
     raise DataError(f"{file}, line 1", "the columns path and either label or class", got, HEADER)
 
 
-def _rows(file: Path, text: str, delimiter: str, problems: list[DataError]) -> Iterator[tuple[int, list[str]]]:
+def table_rows(file: Path, text: str, delimiter: str, problems: list[DataError]) -> Iterator[tuple[int, list[str]]]:
     """Line number and stripped cells of each row that is not blank, below the header."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     begun = False
@@ -130,7 +131,7 @@ def _rows(file: Path, text: str, delimiter: str, problems: list[DataError]) -> I
         except StopIteration:
             return
         except csv.Error as error:
-            problems.append(_wrong(file, line, "cells in the form of CSV", str(error)))
+            problems.append(wrong_line(file, line, "cells in the form of CSV", str(error)))
             return
         if not any(cells):
             continue
@@ -142,19 +143,19 @@ def _rows(file: Path, text: str, delimiter: str, problems: list[DataError]) -> I
 def _labelled(file: Path, header: list[str], line: int, cells: list[str], lines: dict[Path, int]) -> Labelled:
     if len(cells) != len(header):
         hint = "Put a cell that holds the delimiter in quotes."
-        raise _wrong(file, line, f"{len(header)} cells, as in the header", f"{len(cells)}", hint)
+        raise wrong_line(file, line, f"{len(header)} cells, as in the header", f"{len(cells)}", hint)
     row = dict(zip(header, cells, strict=True))
     if not row["path"]:
-        raise _wrong(file, line, "a path", "an empty cell")
+        raise wrong_line(file, line, "a path", "an empty cell")
     path = file.parent / row["path"]
     if path in lines:
         hint = "Several labels of one picture go into one cell, separated by ; or |."
-        raise _wrong(file, line, "each path once", f"{row['path']}, as in line {lines[path]}", hint)
+        raise wrong_line(file, line, "each path once", f"{row['path']}, as in line {lines[path]}", hint)
     lines[path] = line
     part = PARTS.get(row["split"].lower()) if "split" in row else None
     if "split" in row and part is None:
         got = repr(row["split"]) if row["split"] else "an empty cell"
-        raise _wrong(file, line, "a split named train, val or test", got, "Remove the column to let it be made.")
+        raise wrong_line(file, line, "a split named train, val or test", got, "Remove the column to let it be made.")
     cell = row.get("label", row.get("class", ""))
     for mark in SEPARATORS:
         cell = cell.replace(mark, SEPARATORS[0])
@@ -162,5 +163,6 @@ def _labelled(file: Path, header: list[str], line: int, cells: list[str], lines:
     return Labelled(path, tuple(labels), row.get("group") or None, part)
 
 
-def _wrong(file: Path, line: int, expected: str, got: str, hint: str = "") -> DataError:
+def wrong_line(file: Path, line: int, expected: str, got: str, hint: str = "") -> DataError:
+    """An error of one line."""
     return DataError(f"{file}, line {line}", expected, got, hint)
