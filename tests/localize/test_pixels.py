@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from globalpool.errors import LocalizationError
-from globalpool.localize import box_masks, pixel_average_precision, pointing_game
+from globalpool.localize import box_masks, mean_pixel_average_precision, pixel_average_precision, pointing_game
 from globalpool.localize.levels import THRESHOLDS
 from globalpool.localize.pointing import widened
 from tests.localize import slow
@@ -44,6 +44,39 @@ def test_precision_equals_the_histograms_of_the_paper() -> None:
     precision, recall = np.where(some, hit / np.where(some, hit + false, 1), 0), hit / truth.sum()
     expected = (precision[1:] * np.diff(recall)).sum()
     assert pixel_average_precision(maps, masks).precision.value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_mean_precision_weighs_classes_alike(ties: bool) -> None:
+    """Against counting for each class; nine pictures of one, three of the other."""
+    maps, masks, ignore = pictures(2, ties)
+    thresholds = np.arange(0, 1, 0.1)
+    ids = [5 if row % 4 == 1 else 2 for row in range(12)]
+    result = mean_pixel_average_precision(maps, masks, ids, ignore=ignore, thresholds=thresholds)
+    expected = []
+    for name in (2, 5):
+        own = [row for row in range(12) if ids[row] == name]
+        values, objects, left = ([part[row] for row in own] for part in (maps, masks, ignore))
+        expected.append(slow.average_precision(values, objects, left, thresholds))
+    assert result.classes == (2, 5)
+    assert [one.value for one in result.each] == pytest.approx(expected, abs=1e-12)
+    assert result.precision.value == pytest.approx(sum(expected) / 2, abs=1e-12)
+    pooled = pixel_average_precision(maps, masks, ignore=ignore, thresholds=thresholds)
+    assert abs(result.precision.value - pooled.precision.value) > 1e-3
+    assert result.precision.low < result.precision.value < result.precision.high
+    alone = mean_pixel_average_precision(maps, masks, [3] * 12, ignore=ignore, thresholds=thresholds)
+    assert (alone.precision, alone.centre, alone.above_centre) == (pooled.precision, pooled.centre, pooled.above_centre)
+
+
+def test_classes_that_do_not_fit() -> None:
+    maps, masks = np.ones((2, 3, 4)), np.ones((2, 3, 4), dtype=bool)
+    with pytest.raises(
+        LocalizationError, match=re.escape("mPxAP: expected `classes` as whole numbers (2,), one a picture; got int64")
+    ):
+        mean_pixel_average_precision(maps, masks, [1])
+    masks[1] = False
+    with pytest.raises(LocalizationError, match=r"mPxAP, class 4: expected foreground in at least one mask; got none"):
+        mean_pixel_average_precision(maps, masks, [1, 4])
 
 
 def test_a_perfect_map_has_precision_one_and_a_constant_one_the_share() -> None:

@@ -7,6 +7,7 @@ need("PIL.Image", "images", "globalpool.data")
 from globalpool.data.augment import Augmentation  # noqa: E402
 from globalpool.data.batch import Batch  # noqa: E402
 from globalpool.data.batches import Batches, evaluation_batches, training_batches  # noqa: E402
+from globalpool.data.box_tables import BoxedPicture, read_boxes_table  # noqa: E402
 from globalpool.data.buckets import Buckets, Fixed, Native, SizePolicy  # noqa: E402
 from globalpool.data.canvas_digits import CanvasDigits, canvas_digits  # noqa: E402
 from globalpool.data.check import check_data  # noqa: E402
@@ -29,6 +30,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Batches",
+    "BoxedPicture",
     "Buckets",
     "CanvasDigits",
     "DataCheck",
@@ -54,6 +56,7 @@ __all__ = [
     "mnist_digits",
     "photographs",
     "prepare",
+    "read_boxes_table",
     "read_examples",
     "read_folder",
     "read_picture",

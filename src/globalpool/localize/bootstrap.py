@@ -47,17 +47,25 @@ class Bootstrap:
 
         ``columns (N, K)``: numbers of each picture. ``statistic``: means ``(B, K)`` -> ``(B, M)``, row by row.
         """
+        values = statistic(columns.mean(0, keepdims=True))[0]
+        return self.around(values, self.draws(columns, statistic))
+
+    def draws(self, columns: Array, statistic: Callable[[Array], Array], stream: int = 0) -> Array:
+        """``statistic`` of each resample ``(resamples, M)``; ``stream``: another one for each part drawn by itself."""
         samples = len(columns)
-        random = np.random.default_rng(self.seed)
+        random = np.random.default_rng((self.seed, stream) if stream else self.seed)
         drawn, left, chunk = [], self.resamples, max(1, CHUNK // (samples + columns.shape[1]))
         while left:
             now = min(chunk, left)
             counts = random.multinomial(samples, np.full(samples, 1 / samples), size=now)
             drawn.append(statistic(counts @ columns / samples))
             left -= now
-        values = statistic(columns.mean(0, keepdims=True))[0]
+        return np.concatenate(drawn)
+
+    def around(self, values: Array, drawn: Array) -> list[Measured]:
+        """``values (M,)`` with the intervals of ``drawn (resamples, M)``."""
         tail = (1 - self.confidence) / 2
-        low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
         return [Measured(float(v), float(a), float(b)) for v, a, b in zip(values, low, high, strict=True)]
 
 

@@ -56,29 +56,35 @@ def pixel_average_precision(
     LocalizationError where none has any. ``random`` is what an order without knowledge expects: the foreground's share.
     """
     bootstrap = bootstrap or Bootstrap()
-    read = read_maps("PxAP", maps)
-    objects = read_masks("PxAP", "masks", masks, read.shapes)
+    columns = pixel_columns("PxAP", maps, masks, ignore, thresholds)
+    precision, middle, chance, above = bootstrap.measure(columns, pixel_statistic)
+    return PixelPrecision(len(columns), precision, middle, chance, above, bootstrap.confidence)
+
+
+def pixel_columns(where: str, maps: Maps, masks: Masks, ignore: Masks | None, thresholds: Array) -> Array:
+    """Of each picture the histograms of its map, then of the centre's, ``(N, 2 * 2 (T + 2))``."""
+    read = read_maps(where, maps)
+    objects = read_masks(where, "masks", masks, read.shapes)
     counted = [np.ones(mask.shape, dtype=np.bool_) for mask in objects]
     if ignore is not None:
-        left_out = read_masks("PxAP", "ignore", ignore, read.shapes)
+        left_out = read_masks(where, "ignore", ignore, read.shapes)
         counted = [~own for own in left_out]
     if not any(mask.any() for mask in objects):
-        raise LocalizationError("PxAP", "foreground in at least one mask", "none in any")
+        raise LocalizationError(where, "foreground in at least one mask", "none in any")
     own = [_histograms(min_max(m), o, c, thresholds) for m, o, c in zip(read.values, objects, counted, strict=True)]
     centre = [
         _histograms(min_max(centre_map(o.shape)), o, c, thresholds) for o, c in zip(objects, counted, strict=True)
     ]
-    width = own[0].size
+    return np.concatenate([np.stack(own), np.stack(centre)], 1)
 
-    def statistic(mean: Array) -> Array:
-        first, second = average_precision(mean[:, :width]), average_precision(mean[:, width:])
-        halves = mean[:, :width].reshape(len(mean), 2, -1).sum(2)
-        share = halves[:, 0] / halves.sum(1)
-        return np.stack([first, second, share, first - second], 1)
 
-    columns = np.concatenate([np.stack(own), np.stack(centre)], 1)
-    precision, middle, chance, above = bootstrap.measure(columns, statistic)
-    return PixelPrecision(len(read), precision, middle, chance, above, bootstrap.confidence)
+def pixel_statistic(mean: Array) -> Array:
+    """Of mean columns ``(B, ...)``: average precision, the centre's, the foreground's share, and how far above."""
+    width = mean.shape[1] // 2
+    first, second = average_precision(mean[:, :width]), average_precision(mean[:, width:])
+    halves = mean[:, :width].reshape(len(mean), 2, -1).sum(2)
+    share = halves[:, 0] / halves.sum(1)
+    return np.stack([first, second, share, first - second], 1)
 
 
 def average_precision(histograms: Array) -> Array:
