@@ -12,6 +12,7 @@ from globalpool.cli.options import (
     CheckOptions,
     CostOptions,
     ExplainOptions,
+    LocalizeOptions,
     PredictOptions,
     ResumeOptions,
     SlimOptions,
@@ -24,6 +25,7 @@ from globalpool.errors import GlobalPoolError
 STOPPED = {
     "explain": "what was finished is in the output folder",
     "predict": "what was finished is in the output folder",
+    "localize": "what was finished is in the output folder",
     "train": "continue it by globalpool resume RUN",
     "resume": "continue it by globalpool resume RUN",
 }
@@ -98,6 +100,21 @@ def _add_training(commands: Any) -> None:
     predict.add_class_arguments(PredictOptions, as_group=False, skip={"run", "out"})
     predict.add_argument("--evidence", action="store_true", help="also explain every picture, in DIR/evidence")
     commands.add_subcommand("predict", predict, help="pictures in, predictions.csv out")
+    localize = Parser(description="Draw boxes around what a trained run sees in pictures, and judge them.")
+    localize.add_argument("run", type=str, metavar="RUN", help="folder that `globalpool train` wrote")
+    localize.add_argument(
+        "inputs",
+        nargs="+",
+        type=str,
+        metavar="INPUT",
+        help="pictures as for `globalpool predict`, or one CSV file with the columns path, x, y, width, height (and "
+        "label) of true boxes, which are then judged",
+    )
+    localize.add_argument("--config", action="config", help="file with these options (YAML)")
+    localize.add_argument("--out", type=str, required=True, metavar="DIR", help="folder to write to, new or empty")
+    localize.add_class_arguments(LocalizeOptions, as_group=False, skip={"run", "out"})
+    localize.add_argument("--masks", action="store_true", help="also write the foreground of every picture, DIR/masks")
+    commands.add_subcommand("localize", localize, help="pictures in, boxes.csv out")
 
 
 def _of_a_model(description: str) -> Parser:
@@ -171,6 +188,10 @@ def _run(command: str, options: dict[str, Any]) -> int:
         from globalpool.cli import predict
 
         return predict.run(options.pop("inputs"), options.pop("evidence"), PredictOptions(**options))
+    if command == "localize":
+        from globalpool.cli import localize
+
+        return localize.run(options.pop("inputs"), options.pop("masks"), LocalizeOptions(**options))
     from globalpool.cli import listing
 
     return listing.print_models() if command == "models" else listing.print_pools()

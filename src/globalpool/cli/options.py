@@ -203,3 +203,44 @@ class PredictOptions:
     size: int | Literal["native"] | None = None
     batch: int = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class LocalizeOptions:
+    """Boxes around what a trained run sees in pictures.
+
+    Args:
+        run: folder that `globalpool train` wrote
+        out: folder to write to, new or empty
+        calibrate: CSV file with the columns path, x, y, width, height of other pictures, on which thresholds are chosen
+        share: share of a table's pictures on which thresholds are chosen where no calibration is given
+        seed: of that split
+        threshold: of the foreground; conformal (misses at most alpha of an object in expectation), boxes (boxes overlap
+            best), both chosen on the calibration pictures; zero (evidence for against evidence against); oracle (boxes
+            overlap best on the judged pictures themselves); or a number from 0 to below 1, a share of each map's range
+            (default: conformal where there are calibration pictures, otherwise zero)
+        alpha: share of an object that may be missed by the conformal threshold
+        evidence: centered (for the class over the mean of all), contrast (over the strongest other) or raw (the class
+            activation map)
+        scales: factors of the picture's sides, separated by commas; the maps at all of them are averaged
+        keep: a box for the largest connected part of the foreground, or one for each part
+        weights: those of the best or of the last epoch
+        size: native, or the side in pixels to which the whole picture is resized (default: as in training)
+        batch: pictures in one pass
+        device: where to compute; auto takes a graphics processor where there is one
+    """
+
+    run: str = ""
+    out: str = ""
+    calibrate: str | None = None
+    share: float = 0.5
+    seed: int = 0
+    threshold: float | Literal["conformal", "boxes", "zero", "oracle"] | None = None
+    alpha: float = 0.1
+    evidence: Literal["raw", "contrast", "centered"] = "centered"
+    scales: str = "0.75,1,1.5"
+    keep: Literal["largest", "all"] = "largest"
+    weights: Literal["best", "last"] = "best"
+    size: int | Literal["native"] | None = None
+    batch: int = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"
