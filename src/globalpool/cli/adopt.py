@@ -69,4 +69,4 @@ def _tail(tail: nn.Module) -> str:
         calls = [node for node in graph.graph.nodes if node.op == "call_function"]
         names = [name_of(node) for node in calls]
         return " ".join([*(name for name in names if name not in RESHAPES | TAKES | IDENTITIES), ""])
-    return f"{tail} ".replace("\n", "")
+    return "linear " if type(tail) is nn.Linear else f"{tail} ".replace("\n", "")

@@ -46,7 +46,7 @@ def network_named(model: str, weights: str | None = None, architecture: str | No
                 "model", f"{model} with its packaged weights", "--weights or --architecture beside it"
             )
         return _own(model)
-    if Path(model).is_dir():
+    if Path(model).is_dir() and Path(model).suffix != ".safetensors":
         if weights is not None or architecture is not None:
             raise GlobalPoolError("model", f"the run {model} by itself", "--weights or --architecture beside it")
         return _run(Path(model))

@@ -65,7 +65,7 @@ def exponential_gradient(
     pooled: Tensor, bases: Tensor, factors: Tensor,
 ) -> Tensor:  # fmt: skip
     """``factors (N, C)`` times the measure and the slope at each position, shaped like ``x``."""
-    from globalpool.kernels import loops_exponential as loops
+    from globalpool.kernels import loops_exponential_gradient as loops
 
     held, how = run.held(measure, x), _how(rate, kind, floor, run.accumulated(x))
     given = [part.detach().contiguous().numpy() for part in (pooled, bases, factors)]
