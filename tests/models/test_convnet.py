@@ -15,6 +15,19 @@ def test_parameters_are_those_of_its_layers(dims: int, weights: int) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == weights + norms + tail
 
 
+def test_depth_repeats_each_width_and_the_first_stride_divides_once() -> None:
+    network = gp.models.convnet(2, in_channels=1, widths=(4, 8), depth=2, first_stride=2)
+    weights = 9 * (1 * 4 + 4 * 4 + 4 * 8 + 8 * 8)
+    assert sum(p.numel() for p in network.trunk.parameters()) == weights + 2 * (4 + 4 + 8 + 8)
+    assert network.feature_size(torch.zeros(1, 1, 48, 64)) == (12, 16)
+    # One pixel reaches as far as its layers: 1 + 2 (1 + 2 + 2 + 4) = 19 pixels wide.
+    network.eval()
+    x = torch.zeros(1, 1, 64, 64, requires_grad=True)
+    network.features(x)[0, :, 8, 8].square().sum().add(network.features(x)[0, :, 8, 8].sum()).backward()
+    assert x.grad is not None
+    assert x.grad[0, 0].abs().sum(0).count_nonzero() <= 19
+
+
 def test_it_learns_where_it_should() -> None:
     """Bright squares on noise, anywhere on the canvas: 30 steps suffice; the evidence lies on the square."""
     torch.manual_seed(0)

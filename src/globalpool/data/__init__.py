@@ -9,6 +9,7 @@ from globalpool.data.batch import Batch  # noqa: E402
 from globalpool.data.batches import Batches, evaluation_batches, training_batches  # noqa: E402
 from globalpool.data.box_tables import BoxedPicture, read_boxes_table  # noqa: E402
 from globalpool.data.buckets import Buckets, Fixed, Native, SizePolicy  # noqa: E402
+from globalpool.data.canvas_batches import CanvasBatches, Warp  # noqa: E402
 from globalpool.data.canvas_digits import CanvasDigits, canvas_digits  # noqa: E402
 from globalpool.data.check import check_data  # noqa: E402
 from globalpool.data.examples import Example, Examples  # noqa: E402
@@ -32,6 +33,7 @@ __all__ = [
     "Batches",
     "BoxedPicture",
     "Buckets",
+    "CanvasBatches",
     "CanvasDigits",
     "DataCheck",
     "Example",
@@ -47,6 +49,7 @@ __all__ = [
     "SizePolicy",
     "Source",
     "Split",
+    "Warp",
     "apart",
     "canvas_digits",
     "check_data",

@@ -27,18 +27,23 @@ def convnet(
     widths: Sequence[int] = (32, 64, 128),
     pool: Pool | None = None,
     labels: Sequence[str] | None = None,
+    depth: int = 1,
+    first_stride: int = 1,
 ) -> PooledClassifier:
-    """Convolution (3 wide), BatchNorm, ReLU for each width, halving the resolution after the first; then a pooled head.
+    """``depth`` times convolution (3 wide), BatchNorm, ReLU for each width; then a pooled head.
 
-    Input ``(N, in_channels, *S)`` with ``dims`` spatial axes of any length; total stride ``2 ** (len(widths) - 1)``.
-    ``pool``: None is Mean; a pool must reduce all axes (kept axes would fix the input's size).
+    Each width but the first halves the resolution in its first convolution, the first divides it by ``first_stride``:
+    total stride ``first_stride * 2 ** (len(widths) - 1)``. Input ``(N, in_channels, *S)`` with ``dims`` spatial axes of
+    any length. ``pool``: None is Mean; a pool must reduce all axes (kept axes would fix the input's size).
     """
     layers: list[nn.Module] = []
     channels = in_channels
-    for depth, width in enumerate(widths):
-        convolution = CONVOLUTIONS[dims](channels, width, 3, stride=1 if depth == 0 else 2, padding=1, bias=False)
-        layers += [convolution, NORMS[dims](width), nn.ReLU(inplace=True)]
-        channels = width
+    for number, width in enumerate(widths):
+        for again in range(depth):
+            stride = 1 if again else first_stride if number == 0 else 2
+            convolution = CONVOLUTIONS[dims](channels, width, 3, stride=stride, padding=1, bias=False)
+            layers += [convolution, NORMS[dims](width), nn.ReLU(inplace=True)]
+            channels = width
     pool = Mean() if pool is None else pool
     tail = nn.Linear(pool.out_features(channels), num_classes)
     return PooledClassifier(nn.Sequential(*layers), pool, tail, labels=labels)
