@@ -11,6 +11,7 @@ from globalpool.cli.options import (
     AdoptOptions,
     CheckOptions,
     CostOptions,
+    DemoOptions,
     ExplainOptions,
     LocalizeOptions,
     PredictOptions,
@@ -26,6 +27,7 @@ STOPPED = {
     "explain": "what was finished is in the output folder",
     "predict": "what was finished is in the output folder",
     "localize": "what was finished is in the output folder",
+    "demo": "what was finished is in the output folder",
     "train": "continue it by globalpool resume RUN",
     "resume": "continue it by globalpool resume RUN",
 }
@@ -64,6 +66,10 @@ def build_parser() -> Parser:
     slim.add_argument("--overwrite", action="store_true", help="replace an earlier file of that name")
     commands.add_subcommand("slim", slim, help="a light head, fitted to a folder of pictures")
     _add_training(commands)
+    demo = Parser(description="Explain packaged photographs, and train, judge and report on packaged digits.")
+    demo.add_class_arguments(DemoOptions, as_group=False, skip={"overwrite"})
+    demo.add_argument("--overwrite", action="store_true", help="replace an earlier demonstration in that folder")
+    commands.add_subcommand("demo", demo, help="see both on packaged data, in under four minutes")
     commands.add_subcommand("models", Parser(description="List the networks that have a name."), help="list networks")
     commands.add_subcommand("pools", Parser(description="List the pools."), help="list pools with their formula")
     return parser
@@ -180,6 +186,10 @@ def _run(command: str, options: dict[str, Any]) -> int:
         from globalpool.cli import train
 
         return train.run(TrainOptions(**options))
+    if command == "demo":
+        from globalpool.cli import demo
+
+        return demo.run(DemoOptions(**options))
     if command == "resume":
         from globalpool.cli import resume
 

@@ -244,3 +244,24 @@ class LocalizeOptions:
     size: int | Literal["native"] | None = None
     batch: int = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Packaged photographs explained, and a classifier of packaged digits trained, judged and reported.
+
+    Args:
+        out: folder to write to; nothing is written elsewhere
+        seconds: of training, about
+        updates: of training, in place of as many as fit into that time
+        pictures: held-out digits that are judged
+        seed: of every random number
+        overwrite: replace an earlier demonstration in that folder
+    """
+
+    out: str = "demo"
+    seconds: float = 100.0
+    updates: int | None = None
+    pictures: int = 1000
+    seed: int = 0
+    overwrite: bool = False
