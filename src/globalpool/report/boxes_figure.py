@@ -37,7 +37,7 @@ def draw_boxes(
     found = foreground(maps, threshold).boxes()
     rows = -(-len(pictures) // COLUMNS)
     figure = Figure((COLUMNS * INCHES, rows * (INCHES + 0.25)), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
     for number, (panel, pixels, values) in enumerate(zip(panels, pictures, maps.values, strict=False)):
