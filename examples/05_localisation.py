@@ -43,7 +43,7 @@ def network() -> gp.PooledClassifier:
 
 
 def main(out: Path) -> None:
-    digits = gp.data.canvas_digits(0, (SIDE,), count=2000)
+    digits = gp.data.canvas_digits(0, (SIDE,), count=1500)
     source = gp.data.ArraySource(digits.pictures, digits.labels)
     classifier = network()
     batches = gp.data.training_batches(source, range(len(digits)), SPEC, gp.data.Native(), 40)
