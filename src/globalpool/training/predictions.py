@@ -95,4 +95,6 @@ def share(right: Sequence[bool] | Tensor) -> Share:
     z, p = 1.959964, hits / count
     middle = (p + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return Share(hits, count, max(0.0, middle - half), min(1.0, middle + half))
+    # With none or all of them right the interval ends at 0 or 1, which rounding would miss by a last bit.
+    low, high = (0.0 if not hits else middle - half), (1.0 if hits == count else middle + half)
+    return Share(hits, count, low, high)
