@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from globalpool import __version__
@@ -22,6 +23,16 @@ from globalpool.cli.options import (
 from globalpool.cli.parsers import Parser
 from globalpool.errors import GlobalPoolError
 
+#: Commands whose module, imported when it is asked for, runs on these options alone.
+OPTIONS: dict[str, type] = {
+    "adopt": AdoptOptions,
+    "check": CheckOptions,
+    "cost": CostOptions,
+    "demo": DemoOptions,
+    "resume": ResumeOptions,
+    "slim": SlimOptions,
+    "train": TrainOptions,
+}
 #: What an interruption leaves.
 STOPPED = {
     "explain": "what was finished is in the output folder",
@@ -159,41 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, options: dict[str, Any]) -> int:
+    if "WORLD_SIZE" in os.environ:
+        # Torch reads it when imported. It would tell that every parameter took part, which is no fault.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if command in OPTIONS:
+        code: int = import_module(f"globalpool.cli.{command}").run(OPTIONS[command](**options))
+        return code
     if command == "explain":
         from globalpool.cli import explain
 
         return explain.run(options.pop("pictures") or [], ExplainOptions(**options))
-    if command == "adopt":
-        from globalpool.cli import adopt
-
-        return adopt.run(AdoptOptions(**options))
-    if command == "cost":
-        from globalpool.cli import cost
-
-        return cost.run(CostOptions(**options))
-    if command == "check":
-        from globalpool.cli import check
-
-        return check.run(CheckOptions(**options))
-    if command == "slim":
-        from globalpool.cli import slim
-
-        return slim.run(SlimOptions(**options))
-    if "WORLD_SIZE" in os.environ:
-        # Torch reads it when imported. It would tell that every parameter took part, which is no fault.
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    if command == "train":
-        from globalpool.cli import train
-
-        return train.run(TrainOptions(**options))
-    if command == "demo":
-        from globalpool.cli import demo
-
-        return demo.run(DemoOptions(**options))
-    if command == "resume":
-        from globalpool.cli import resume
-
-        return resume.run(ResumeOptions(**options))
     if command == "predict":
         from globalpool.cli import predict
 
