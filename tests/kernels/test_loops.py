@@ -359,3 +359,11 @@ def test_unsorted_and_foreign_sample_numbers_are_refused_by_the_fast_check_too()
     for wrong, size in ((batch, 3), (batch - 1, 4)):
         with pytest.raises(LayoutError, match="from 0 to size - 1"):
             gp.Mean()(x, batch=wrong, size=size)
+
+
+@pytest.mark.parametrize("pool", [gp.Max(), gp.Concat(gp.Mean(), gp.Max())], ids=lambda pool: pool.name)
+def test_positions_that_share_the_maximum_share_it_across_the_pieces_of_a_long_sample(pool: gp.Pool) -> None:
+    agree(pool, torch.ones(25_000, 24), ptr=pointers([25_000]))
+    with kernels.loops("always"):
+        _, gradient = value_and_gradient(pool, torch.ones(25_000, 24), ptr=pointers([25_000]))
+    assert (gradient == gradient[:1]).all()
