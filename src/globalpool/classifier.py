@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ from globalpool.errors import PoolError
 from globalpool.evidence import Classes, Evidence, account, evaluating, is_affine
 from globalpool.exchange import PoolChange, Size, exchange, factors, mixed
 from globalpool.exchange.resolution import check_size
-from globalpool.layout import LayoutArguments
+from globalpool.layout import Features, LayoutArguments
 from globalpool.pools import Pool
 from globalpool.pools.base import check_pool_type
 
@@ -31,10 +31,12 @@ class InputSpec:
 class PooledClassifier(nn.Module):
     """``logits = tail(pool(trunk(x)))``.
 
-    ``trunk``: input to features ``(N, C, *S)``; ``tail``: pooled vectors to logits. ``labels``: one name a class;
-    ``input_spec``: how pictures are prepared. The layout arguments describe the FEATURE map (a mask has its
-    resolution) and go to the pool. ``change``: what ``with_pool`` kept, None for others; ``resolution``: the lengths
-    of the feature map that the tail's weights are meant for, where somebody said so.
+    ``trunk``: input to features ``(N, C, *S)``, or to ``Features``, which say themselves where their positions are;
+    ``tail``: pooled vectors to logits. The input is whatever the trunk takes: a tensor, ``Padded`` samples, a batch of
+    graphs. ``labels``: one name a class; ``input_spec``: how files are prepared. The layout arguments describe the
+    FEATURE map (a mask has its resolution), go to the pool and come before those of the trunk. ``change``: what
+    ``with_pool`` kept, None for others; ``resolution``: the lengths of the feature map that the tail's weights are
+    meant for, where somebody said so.
     """
 
     change: PoolChange | None = None
@@ -47,42 +49,51 @@ class PooledClassifier(nn.Module):
         tail: nn.Module,
         *,
         labels: Sequence[str] | None = None,
-        input_spec: InputSpec | None = None,
+        input_spec: Any = None,
     ) -> None:
         super().__init__()
         check_pool_type("PooledClassifier", pool)
         self.trunk, self.pool, self.tail = trunk, pool, tail
         self.labels = None if labels is None else tuple(labels)
-        self.input_spec = input_spec
+        self.input_spec: Any = input_spec
 
     @property
     def affine(self) -> bool:
         """Whether the logits are affine in the features (not in the input), in the present mode."""
         return self.pool.affine and is_affine(self.tail)
 
-    def features(self, x: Tensor) -> Tensor:
-        """The trunk's feature map."""
-        features: Tensor = self.trunk(x)
-        return features
+    def located(self, x: Any) -> Features:
+        """The trunk's features, with the layout arguments that came with them."""
+        found = self.trunk(x)
+        return found if isinstance(found, Features) else Features(found, {})
 
-    def forward(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Tensor:
+    def features(self, x: Any) -> Tensor:
+        """The trunk's features alone, ``(N, C, *S)`` or ``(T, C)``."""
+        return self.located(x).values
+
+    def pooled(self, x: Any, **layout: Unpack[LayoutArguments]) -> Tensor:
+        """The pooled vectors ``(N, R*C*kept)``."""
+        found = self.located(x)
+        return cast(Tensor, self.pool(found.values, **(found.layout | layout)))
+
+    def forward(self, x: Any, **layout: Unpack[LayoutArguments]) -> Tensor:
         """Logits ``(N, K)``."""
-        vectors = self.pool(self.features(x), **layout)
+        vectors = self.pooled(x, **layout)
         first = next(self.tail.parameters(), None)
         logits: Tensor = self.tail(vectors if first is None else vectors.to(first.dtype))
         return logits
 
-    def evidence(self, x: Tensor, classes: Classes = "top1", **layout: Unpack[LayoutArguments]) -> Evidence:
+    def evidence(self, x: Any, classes: Classes = "top1", **layout: Unpack[LayoutArguments]) -> Evidence:
         """What each position of the feature map gave each chosen logit, in eval mode; see ``PooledHead.evidence``.
 
         Modules in train mode are put in eval mode for the call and given back; call ``eval()`` first where several
         threads share them.
         """
         with evaluating(self.trunk):
-            features = self.features(x)
-        return account(self.pool, self.tail, features, classes, **layout)
+            found = self.located(x)
+        return account(self.pool, self.tail, found.values, classes, **(found.layout | layout))
 
-    def feature_size(self, x: Tensor) -> tuple[int, ...]:
+    def feature_size(self, x: Any) -> tuple[int, ...]:
         """The lengths of the feature map's spatial axes for the input ``x``; of ragged rows their number."""
         with evaluating(self.trunk):
             shape = self.features(x).shape

@@ -277,7 +277,7 @@ def test_an_interruption_leaves_a_page_of_what_was_finished(
             raise KeyboardInterrupt
         return original(path)
 
-    monkeypatch.setattr(sys.modules["globalpool.report.explain"], "read_picture", interrupted)
+    monkeypatch.setattr(sys.modules["globalpool.data.pictures"], "read_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
         gp.explain(model, [pictures / "grey.png", pictures / "plain.png"], out, classes="top1", size=32)
     assert "Evidence for 1 picture<" in (out / "index.html").read_text(encoding="utf-8")

@@ -3,20 +3,30 @@
 import math
 from pathlib import Path
 
+from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.cli.names import classes_named
 from globalpool.cli.networks import classifier_of, input_size, network_named
 from globalpool.cli.options import ExplainOptions
 from globalpool.data import photographs
+from globalpool.errors import GlobalPoolError
 from globalpool.report import Explanation, explain
 
 
 def run(pictures: list[str], options: ExplainOptions) -> int:
     """Explain the pictures and print the table; 1 when none could be read."""
     network = network_named(options.model, options.weights, options.architecture)
-    given = None if options.size == "native" else options.size
-    classifier = classifier_of(network, input_size(network, given))
-    size = None if options.size == "native" else input_size(network, given)
-    sizes = network.sizes if options.size is None and network.sizes is not None else size
+    if isinstance(network.spec, InputSpec):
+        given = None if options.size == "native" else options.size
+        classifier = classifier_of(network, input_size(network, given))
+        size = None if options.size == "native" else input_size(network, given)
+        sizes = network.sizes if options.size is None and network.sizes is not None else size
+    else:
+        if options.size is not None or not pictures:
+            word = network.spec.word
+            got = f"--size {options.size}" if options.size is not None else f"no {word}"
+            raise GlobalPoolError("explain", f"{word}s to explain, at their own size", got)
+        assert isinstance(network.module, PooledClassifier), "runs are"
+        classifier, sizes = network.module, None
     print(*(f"note: {note}\n" for note in network.notes), sep="", end="")
     explanation = explain(
         classifier,

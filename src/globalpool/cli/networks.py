@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -21,7 +22,7 @@ from globalpool.training import RunFolder, load_run
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """``module`` in eval mode maps pictures ``(N, 3, H, W)`` prepared by ``spec`` to logits.
+    """``module`` in eval mode maps inputs prepared by ``spec`` to logits; of pictures ``(N, 3, H, W)``.
 
     ``architecture`` is the name that builds ``base``, whose state dict names the weights of the trunk; ``notes`` are
     sentences the user has to read. ``base`` is ``module`` except for files that ``globalpool slim`` wrote. ``sizes``:
@@ -32,7 +33,7 @@ class Network:
     architecture: str
     module: nn.Module
     base: nn.Module
-    spec: InputSpec
+    spec: Any  # an InputSpec, or an InputKind of other files
     labels: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
     sizes: SizePolicy | None = None
@@ -71,6 +72,9 @@ def classifier_of(network: Network, size: int) -> PooledClassifier:
 
 def input_size(network: Network, size: int | None) -> int:
     """``size`` where it is given and possible, otherwise what the network was trained at."""
+    if not isinstance(network.spec, InputSpec):
+        hint = f"This network takes {network.spec.word}s, at their own size."
+        raise GlobalPoolError("model", "a network of pictures", network.name, hint)
     if size is not None and size < 1:
         raise GlobalPoolError("--size", "a positive number of pixels", str(size))
     return network.spec.size if size is None else size
@@ -84,7 +88,7 @@ def _own(name: str) -> Network:
 
 def _run(folder: Path) -> Network:
     classifier = load_run(folder)
-    assert classifier.input_spec is not None, "a run says how pictures are prepared"
+    assert classifier.input_spec is not None, "a run says how inputs are prepared"
     sizes = size_policy(RunFolder.open(folder).config().get("sizes", {}))
     name, spec = str(folder), classifier.input_spec
     return Network(name, name, classifier, classifier, spec, classifier.labels, sizes=sizes)
@@ -130,7 +134,7 @@ def trained_size(network: Network) -> int:
 def _trained(architecture: str, base: nn.Module) -> int:
     if isinstance(base, PooledClassifier):
         assert base.input_spec is not None, "networks of this package say how pictures are prepared"
-        return base.input_spec.size
+        return int(base.input_spec.size)
     library, plain, _ = find(architecture, [])
     return input_spec(library, plain, base).size
 

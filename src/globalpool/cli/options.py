@@ -121,14 +121,16 @@ class SlimOptions:
 
 @dataclass(frozen=True)
 class TrainOptions(TrainingSettings):
-    """A classifier of pictures, trained on a folder or a table and kept in a folder of its own.
+    """A classifier of pictures, recordings, signals, graphs or volumes, trained on a folder or a table.
 
     Args:
-        data: folder with one subfolder of pictures a class (or train, val and test folders of such), or a CSV file
+        data: folder with one subfolder of files a class (or train, val and test folders of such), or a CSV file
             with the columns path and label
         out: folder of the run, new or empty
-        trunk: convnet, or with widths as in "convnet(32, 64, 128)"; efficientnet_lite0 with its packaged weights; or
-            timm:NAME, random unless weights are given
+        kind: what the files are; auto goes by their suffixes
+        inputs: how files other than pictures become inputs, as in rate=8000,bands=64 (their page names the settings)
+        trunk: convnet, or with widths as in "convnet(32, 64, 128)"; efficientnet_lite0 with its packaged weights;
+            timm:NAME, random unless weights are given; or a trunk of the kind (default: convnet, or the kind's own)
         weights: .safetensors file with a state dict for the named network of timm
         pool: pool of the head (see `globalpool pools`), with its settings if any, as in "grid(2, 2)"
         mode: full trains all weights; frozen leaves the trunk as it is, lets each picture through it once, and fits the
@@ -150,7 +152,9 @@ class TrainOptions(TrainingSettings):
 
     data: str = ""
     out: str = ""
-    trunk: str = "convnet"
+    kind: Literal["auto", "pictures", "audio", "signals", "graphs", "volumes"] = "auto"
+    inputs: str = ""
+    trunk: str | None = None
     weights: str | None = None
     pool: str = "mean"
     mode: Literal["full", "frozen"] = "full"

@@ -12,7 +12,9 @@ from typing import Any
 from globalpool.cli.options import PredictOptions
 from globalpool.cli.prepared import device_named
 from globalpool.cli.sizes import size_policy
-from globalpool.data import Fixed, Native, SizePolicy, find_pictures
+from globalpool.data import Fixed, Native, SizePolicy
+from globalpool.data.kinds import InputKind
+from globalpool.data.pictures import Pictures, inputs_of
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.report import explain
 from globalpool.report.folder import open_text
@@ -32,14 +34,17 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
             got = f"{value}" + (f", of {most} classes" if name == "--top" else "")
             raise GlobalPoolError(name, "1 or more" + (", at most the classes" if name == "--top" else ""), got)
     sizes = sizes_of(folder, options.size)
-    files = found_files(inputs)
+    kind = inputs_of(classifier, sizes)
+    if options.size is not None and kind.kind != "pictures":
+        raise GlobalPoolError("--size", f"a size for pictures alone, not {kind.word}s", str(options.size))
+    files = found_files(inputs, type(kind))
     out = new_folder(Path(options.out))
     done, errors = 0, 0
     with ExitStack() as stack:
         write = _writer(stack, out, options.format)
         faults = csv.writer(stack.enter_context(open_text(out / "errors.csv")))
         faults.writerow(("path", "reason"))
-        for said in _progress(predict_files(classifier, files, sizes, options.batch), len(files)):
+        for said in _progress(predict_files(classifier, files, sizes, options.batch), len(files), kind.word):
             if said.logits is None:
                 errors += 1
                 faults.writerow((said.path, said.reason))
@@ -50,7 +55,7 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
             values, ids = probabilities.topk(options.top)
             for value, label in zip(values.tolist(), ids.tolist(), strict=True):
                 write(str(said.path), classes[label], value)
-    print(f"{done} pictures: {out / f'predictions.{options.format}'}")
+    print(f"{done} {kind.word}s: {out / f'predictions.{options.format}'}")
     if errors:
         print(f"{errors} could not be read or predicted: {out / 'errors.csv'}")
     if evidence and done:
@@ -59,8 +64,8 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
     return 0 if done else 1
 
 
-def found_files(inputs: Iterable[str]) -> list[Path]:
-    """Files, pictures in folders, what patterns match, and the paths on standard input for ``-``; each once."""
+def found_files(inputs: Iterable[str], kind: type[InputKind] = Pictures) -> list[Path]:
+    """Files, those of ``kind`` in folders, matches of patterns, paths on standard input for ``-``; each once."""
     paths: list[str] = []
     for entry in inputs:
         if entry == "-":
@@ -72,9 +77,9 @@ def found_files(inputs: Iterable[str]) -> list[Path]:
             paths += matched
         else:
             paths.append(entry)
-    found = find_pictures(paths)
+    found = kind.find(paths)
     if not found.files:
-        raise DataError("predict", "at least one picture", f"none in {', '.join(paths) or 'no path'}")
+        raise DataError("predict", f"at least one {kind.word}", f"none in {', '.join(paths) or 'no path'}")
     return list(found.files)
 
 
@@ -105,8 +110,8 @@ def _writer(stack: ExitStack, out: Path, form: str) -> Any:
     return lambda path, name, value: file.write(json.dumps({"path": path, "class": name, "probability": value}) + "\n")
 
 
-def _progress(answers: Iterator[Said], total: int) -> Iterable[Said]:
+def _progress(answers: Iterator[Said], total: int, unit: str) -> Iterable[Said]:
     from tqdm import tqdm
 
-    bar: Iterable[Said] = tqdm(answers, total=total, unit="picture", disable=None if total > 1 else True)
+    bar: Iterable[Said] = tqdm(answers, total=total, unit=unit, disable=None if total > 1 else True)
     return bar

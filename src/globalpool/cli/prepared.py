@@ -27,9 +27,11 @@ from globalpool.data import (
     evaluation_batches,
     training_batches,
 )
+from globalpool.data.kind_batches import kind_evaluation_batches, kind_training_batches
+from globalpool.data.kinds import InputKind, kind_named, kind_of
 from globalpool.errors import GlobalPoolError
 from globalpool.training import Architecture, Call, processes
-from globalpool.training.architecture import OWN
+from globalpool.training.architecture import MADE, OWN
 
 #: Different sizes that are left as they are; more are brought to as many shapes.
 SIZES = 8
@@ -48,17 +50,23 @@ class Prepared:
 
     def batches(self, indices: tuple[int, ...]) -> Batches:
         """Shuffled and augmented, this process's share."""
-        options = self.options
+        options, inputs = self.options, self.architecture.input
+        if not isinstance(inputs, InputSpec):
+            own = (self.data, indices, inputs, options.batch)
+            return kind_training_batches(*own, seed=options.seed, rank=_rank(), workers=options.workers)
         augment = Augmentation(options.flip, options.shift, options.zoom, options.light)
-        given = (FileSource(self.data), indices, self.architecture.input, self.sizes, options.batch)
+        given = (FileSource(self.data), indices, inputs, self.sizes, options.batch)
         return training_batches(*given, seed=options.seed, augment=augment, rank=_rank(), workers=options.workers)
 
     def judged(self, indices: tuple[int, ...], rank: Rank | None = None) -> Batches | None:
         """In order, as they are; None of nothing."""
         if not indices:
             return None
-        given = (FileSource(self.data), indices, self.architecture.input, self.sizes, self.options.batch)
-        return evaluation_batches(*given, rank=_rank() if rank is None else rank, workers=self.options.workers)
+        rank, workers, inputs = _rank() if rank is None else rank, self.options.workers, self.architecture.input
+        if not isinstance(inputs, InputSpec):
+            return kind_evaluation_batches(self.data, indices, inputs, self.options.batch, rank=rank, workers=workers)
+        given = (FileSource(self.data), indices, inputs, self.sizes, self.options.batch)
+        return evaluation_batches(*given, rank=rank, workers=workers)
 
     def config(self) -> dict[str, Any]:
         """What config.json says."""
@@ -71,9 +79,9 @@ class Prepared:
 
 def check_names(options: TrainOptions) -> None:
     """Refuse names that cannot be meant before any picture is read."""
-    trunk = trunk_call(options.trunk)
+    trunk = trunk_call(options.trunk or "convnet")
     if trunk.name == "efficientnet_lite0" and options.weights is not None:
-        raise GlobalPoolError("--weights", "a trunk named timm:NAME beside it", options.trunk)
+        raise GlobalPoolError("--weights", "a trunk named timm:NAME beside it", trunk.name)
     pool_named(options.pool, 8)
     for name, value in (("--batch", options.batch), ("--pixels", options.pixels)):
         if value < 1:
@@ -87,26 +95,55 @@ def check_names(options: TrainOptions) -> None:
 def trunk_call(text: str) -> Call:
     """The trunk's name and widths."""
     call = call_named("--trunk", "a trunk", text, 'As in "convnet(32, 64, 128)".')
-    if call.name not in OWN and not call.name.startswith("timm:"):
-        hint = guess(call.name, list(OWN)) or "Networks of timm are written timm:NAME."
-        raise GlobalPoolError("--trunk", f"{', '.join(OWN)} or timm:NAME", call.name, hint)
-    if call.settings or (call.arguments and call.name != "convnet"):
-        raise GlobalPoolError("--trunk", "settings for convnet alone, its widths", text)
+    known = [*MADE, *OWN]
+    if call.name not in known and not call.name.startswith("timm:"):
+        hint = guess(call.name, known) or "Networks of timm are written timm:NAME."
+        raise GlobalPoolError("--trunk", f"{', '.join(known)} or timm:NAME", call.name, hint)
+    if call.settings or (call.arguments and call.name not in MADE):
+        raise GlobalPoolError("--trunk", f"settings for {', '.join(MADE)} alone, their widths", text)
     if not all(isinstance(width, int) and width > 0 for width in call.arguments):
         raise GlobalPoolError("--trunk", "widths as positive whole numbers", text)
     return call
 
 
-def planned(options: TrainOptions, data: Examples) -> tuple[Architecture, SizePolicy]:
+def kind_asked(options: TrainOptions) -> type[InputKind] | None:
+    """What kind of files the data are; None for pictures."""
+    if options.kind == "pictures":
+        return None
+    return kind_of(options.data) if options.kind == "auto" else kind_named(options.kind)
+
+
+def planned(
+    options: TrainOptions, data: Examples, split: Split, kind: type[InputKind] | None = None
+) -> tuple[Architecture, SizePolicy]:
     """How the classifier is built and at which sizes pictures go in, chosen by the options and the data."""
+    if kind is not None:
+        return _planned_kind(options, data, split, kind), Native()
+    if options.inputs:
+        raise GlobalPoolError("--inputs", "none beside pictures, which have options of their own", options.inputs)
     sizes = _size_policy(options, data)
     sides = [sum(sizes((example.size[0], example.size[1]))) / 2 for example in data.examples]
     spec = InputSpec(round(median(sides)), CENTRE, CENTRE)
-    trunk = trunk_call(options.trunk)
+    trunk = trunk_call(options.trunk or "convnet")
     if trunk.name.startswith("timm:"):
         known = network_named(trunk.name).spec
         spec = InputSpec(spec.size, known.mean, known.std)
     return Architecture(trunk, pool_call(options.pool), data.classes, spec, data.multi_label), sizes
+
+
+def _planned_kind(options: TrainOptions, data: Examples, split: Split, kind: type[InputKind]) -> Architecture:
+    for name in ("flip", "shift", "zoom", "light", "size"):
+        if value := getattr(options, name):
+            raise GlobalPoolError(f"--{name}", f"an option of pictures beside pictures, not {kind.word}s", str(value))
+    settings: dict[str, str] = {}
+    for entry in filter(None, (part.strip() for part in options.inputs.split(","))):
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise GlobalPoolError("--inputs", "NAME=VALUE, several separated by commas", entry)
+        settings[name.strip()] = value.strip()
+    inputs = kind.planned([data.examples[index].path for index in split.train], settings)
+    trunk = trunk_call(options.trunk or kind.trunk)
+    return Architecture(trunk, pool_call(options.pool), data.classes, inputs, data.multi_label)
 
 
 def built(options: TrainOptions, architecture: Architecture) -> PooledClassifier:

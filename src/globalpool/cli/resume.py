@@ -4,6 +4,7 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 
+from globalpool.classifier import InputSpec
 from globalpool.cli.options import ResumeOptions, TrainOptions
 from globalpool.cli.prepared import Prepared, join_processes
 from globalpool.cli.sizes import size_policy
@@ -31,7 +32,8 @@ def run(options: ResumeOptions) -> int:
         ) from error
     asked = replace(asked, out=options.run, data=options.data or asked.data)
     join_processes(asked)
-    data = read_examples(asked.data)
+    kind = None if isinstance(architecture.input, InputSpec) else type(architecture.input)
+    data = read_examples(asked.data, kind)
     split = read_split(folder.path / SPLIT, data)
     prepared = Prepared(asked, data, split, architecture, sizes)
     if processes.rank() == 0:

@@ -5,7 +5,7 @@ from pathlib import Path
 from globalpool.classifier import PooledClassifier
 from globalpool.cli.finish import finish
 from globalpool.cli.options import TrainOptions
-from globalpool.cli.prepared import Prepared, built, check_names, join_processes, leave_processes, planned
+from globalpool.cli.prepared import Prepared, built, check_names, join_processes, kind_asked, leave_processes, planned
 from globalpool.data import read_examples, split_examples, write_split
 from globalpool.surgery.head_fit import Method
 from globalpool.training import (
@@ -26,9 +26,10 @@ def run(options: TrainOptions) -> int:
     join_processes(options)
     if processes.rank() == 0:
         RunFolder.check_new(Path(options.out))
-    data = read_examples(options.data)
+    kind = kind_asked(options)
+    data = read_examples(options.data, kind)
     split = split_examples(data, validation=options.validation, test=options.test)
-    architecture, sizes = planned(options, data)
+    architecture, sizes = planned(options, data, split, kind)
     prepared = Prepared(options, data, split, architecture, sizes)
     if processes.rank() == 0:
         print_data(prepared)
@@ -59,7 +60,7 @@ def _fit_head(folder: RunFolder, prepared: Prepared, classifier: PooledClassifie
     assert data is not None, "a split has pictures to train on"
     method: Method = "ridge" if prepared.architecture.multi_label else "logistic"
     result, fit = train_head(classifier, data, judged, folder, method)
-    print(f"fit: {fit.method}, strength {fit.strength:.3g}, {fit.count} pictures")
+    print(f"fit: {fit.method}, strength {fit.strength:.3g}, {fit.count} {prepared.architecture.inputs.word}s")
     _print_epoch(result.epochs[0])
     return result
 
@@ -80,7 +81,7 @@ def print_data(prepared: Prepared) -> None:
     ):
         print("note: the trunk has RANDOM weights and keeps them; give trained ones by --weights FILE")
     parts = f"{len(split.train)} to train, {len(split.validation)} to choose, {len(split.test)} held out"
-    print(f"data: {len(data.classes)} classes, {len(data)} pictures: {parts}")
+    print(f"data: {len(data.classes)} classes, {len(data)} {prepared.architecture.inputs.word}s: {parts}")
 
 
 def _print_epoch(row: Epoch) -> None:

@@ -1,7 +1,7 @@
 """What a batch of examples of mixed sizes is."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,12 +11,13 @@ from torch import Tensor
 class Batch:
     """Samples of one step, grouped by size so that no padding ever enters a convolution.
 
-    ``parts``: tensors ``(n, C, *size)``, one size each, together N samples; ``targets``: class ids ``(N,)`` or, for
+    ``parts``: tensors ``(n, C, *size)``, one size each, together N samples; or one part of another kind that the trunk
+    takes whole (``Padded`` samples, a batch of graphs); ``targets``: class ids ``(N,)`` or, for
     several labels and for mixed ones, shares ``(N, K)``, in the order of the parts; ``indices (N,)``: which examples
     of their set these are.
     """
 
-    parts: tuple[Tensor, ...]
+    parts: tuple[Any, ...]
     targets: Tensor
     indices: Tensor
 

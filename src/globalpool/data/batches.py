@@ -1,6 +1,7 @@
 """Pictures as prepared batches of mixed sizes, the same for any number of workers and after any interruption."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,20 @@ class Batches:
     ``batch.indices`` number the source's pictures. Made by ``training_batches`` and ``evaluation_batches``.
     """
 
-    def __init__(self, pictures: "_Prepared", sampler: SizeBuckets | InOrder, workers: int) -> None:
+    def __init__(
+        self,
+        samples: Dataset[Any],
+        sampler: SizeBuckets | InOrder,
+        workers: int,
+        collate: Callable[[list[Any]], Batch] | None = None,
+    ) -> None:
         self.sampler = sampler
         # A generator of its own: DataLoader draws from the global one otherwise, and training could not go on
         # after an interruption as if there had been none.
         self._loader: DataLoader[Any] = DataLoader(
-            pictures,
+            samples,
             batch_sampler=_Keyed(sampler),
-            collate_fn=_collate,
+            collate_fn=_collate if collate is None else collate,
             num_workers=workers,
             persistent_workers=workers > 0,
             generator=torch.Generator(),
@@ -113,15 +120,22 @@ class _Prepared(Dataset[tuple[int, Tensor, Tensor]]):
 
     def _augmented(self, augment: Augment, pixels: np.ndarray, epoch: int, index: int) -> np.ndarray:
         given = torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
-        state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(state[0] >> 1))
+        with drawing(self.seed, epoch, index):
             changed = augment(given)
         if changed.shape != given.shape or changed.dtype != torch.uint8:
             expected = f"an augmentation that keeps uint8 {tuple(given.shape)}"
             got = f"{str(changed.dtype).removeprefix('torch.')} {tuple(changed.shape)}"
             raise DataError("training_batches", expected, got, "Sizes are chosen by the size policy, before it.")
         return changed.permute(1, 2, 0).contiguous().numpy()
+
+
+@contextmanager
+def drawing(seed: int, epoch: int, index: int) -> Iterator[None]:
+    """Torch's global CPU generator set by these three numbers for the block, and given back."""
+    state = np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(state[0] >> 1))
+        yield
 
 
 class _Keyed:

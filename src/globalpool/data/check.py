@@ -8,7 +8,7 @@ from globalpool.data.check_pictures import adding, class_place, dropping, pictur
 from globalpool.data.check_tables import table_findings
 from globalpool.data.examples import Examples
 from globalpool.data.findings import DataCheck, Finding, error, shell, warning
-from globalpool.data.folders import class_folders, list_pictures
+from globalpool.data.folders import class_folders, list_files
 from globalpool.data.images import SUFFIXES
 from globalpool.data.labelled import read_labelled
 from globalpool.data.splits import Split, split_examples
@@ -69,7 +69,7 @@ def _folder(root: Path) -> tuple[Examples | None, list[Finding]]:
     except DataError as wrong:
         cause = f"expected {wrong.expected}; got {wrong.got}"
         return None, [error("layout", wrong.where, cause, shell("ls", root))]
-    files, left_out = list_pictures(root, found)
+    files, left_out = list_files(root, found)
     findings = class_findings(root, found, files) + stray_findings(root, left_out)
     return read_labelled(root, found.classes, files), findings
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 Part = Literal["train", "validation", "test"]
 
 
@@ -42,3 +45,13 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+
+def class_targets(data: Examples) -> Tensor:
+    """Class ids ``(N,)``, or for several labels ``(N, K)`` of zeros and ones."""
+    if not data.multi_label:
+        return torch.tensor([example.labels[0] for example in data.examples], dtype=torch.long)
+    targets = torch.zeros(len(data), len(data.classes))
+    for row, example in enumerate(data.examples):
+        targets[row, list(example.labels)] = 1
+    return targets

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Facts:
-    """``size``: height and width; ``content``, ``look`` and ``grey`` as in ``Example``."""
+    """``size``: spatial lengths (height and width); ``content``, ``look`` and ``grey`` as in ``Example``."""
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     content: str
-    look: bytes
-    grey: bool
+    look: bytes = b""
+    grey: bool = False
 
 
 def facts_of(pixels: NDArray[np.uint8]) -> Facts:
@@ -38,14 +38,23 @@ def facts_of(pixels: NDArray[np.uint8]) -> Facts:
     return Facts((pixels.shape[0], pixels.shape[1]), content, small.tobytes(), grey)
 
 
-def read_facts(files: Iterable[Path]) -> list[Facts | DataError]:
-    """Of every file in its order, or why it cannot be read; each is decoded once, several at a time."""
+def picture_facts(file: Path) -> Facts:
+    """Of one picture file."""
+    return facts_of(read_picture(file).pixels)
+
+
+def read_facts(files: Iterable[Path], facts: Callable[[Path], Facts] | None = None) -> list[Facts | DataError]:
+    """Of every file in its order, or why it cannot be read; each is decoded once, several at a time.
+
+    ``facts``: what reads one file; None: as a picture.
+    """
+    read = picture_facts if facts is None else facts
+
+    def one(file: Path) -> Facts | DataError:
+        try:
+            return read(file)
+        except DataError as error:
+            return error
+
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(_read, files))
-
-
-def _read(file: Path) -> Facts | DataError:
-    try:
-        return facts_of(read_picture(file).pixels)
-    except DataError as error:
-        return error
+        return list(pool.map(one, files))

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globalpool.data.examples import Examples, Part
+from globalpool.data.find import Found
 from globalpool.data.images import find_pictures
+from globalpool.data.kinds import InputKind
 from globalpool.data.labelled import PARTS, Labelled, below, read_labelled
 from globalpool.errors import DataError
 
@@ -21,8 +23,8 @@ class ClassFolders:
     left_out: tuple[tuple[str, str], ...]
 
 
-def read_folder(path: str | Path) -> Examples:
-    """Every picture below every class's subfolder, decoded once.
+def read_folder(path: str | Path, kind: type[InputKind] | None = None) -> Examples:
+    """Every picture (or file of ``kind``) below every class's subfolder, decoded once.
 
     Where the folder holds ``train`` beside ``val`` (``valid``, ``validation``, ``dev``) or ``test``, each with the
     classes' subfolders, that split is kept in ``Example.part``. Files that cannot be read, have no picture's suffix or
@@ -31,37 +33,47 @@ def read_folder(path: str | Path) -> Examples:
     """
     root = Path(path)
     found = class_folders(root)
-    files, left_out = list_pictures(root, found)
-    if errors := missing_classes(root, found, files):
+    files, left_out = list_files(root, found, kind)
+    if errors := missing_classes(root, found, files, kind):
         raise errors[0]
-    return read_labelled(root, found.classes, files, left_out)
+    return read_labelled(root, found.classes, files, left_out, kind=kind)
 
 
-def list_pictures(root: Path, found: ClassFolders) -> tuple[list[Labelled], list[tuple[str, str]]]:
+def list_files(
+    root: Path, found: ClassFolders, kind: type[InputKind] | None = None
+) -> tuple[list[Labelled], list[tuple[str, str]]]:
     """The files to read, and (path, reason) of those that are none; nothing is opened."""
     files: list[Labelled] = []
     left_out = list(found.left_out)
     for part, name, folder in found.folders:
-        inside = find_pictures(folder)
+        inside = _found(folder, kind)
         left_out += [(below(odd, root), reason) for odd, reason in inside.unlisted]
-        left_out += [(below(odd, root), NO_SUFFIX) for odd in inside.passed_over]
+        reason = NO_SUFFIX if kind is None else f"not a {kind.word}'s suffix"
+        left_out += [(below(odd, root), reason) for odd in inside.passed_over]
         files += [Labelled(file, (name,), part=part) for file in inside.files]
     return files, left_out
 
 
-def missing_classes(root: Path, found: ClassFolders, files: list[Labelled]) -> list[DataError]:
+def _found(folder: Path, kind: type[InputKind] | None) -> Found:
+    return find_pictures(folder) if kind is None else kind.find([folder])
+
+
+def missing_classes(
+    root: Path, found: ClassFolders, files: list[Labelled], kind: type[InputKind] | None = None
+) -> list[DataError]:
     """One error for each class without a picture to train on."""
+    word = "picture" if kind is None else kind.word
     trained = {name for entry in files if entry.part in (None, "train") for name in entry.labels}
     folders = {name: folder for part, name, folder in found.folders if part in (None, "train")}
     errors = []
     for name in found.classes:
         if name not in folders:
-            hint = "Add pictures to train on, or remove the class from the other parts."
+            hint = f"Add {word}s to train on, or remove the class from the other parts."
             errors.append(DataError(str(root / name), "every class among the pictures to train on", f"no {name}", hint))
         elif name not in trained:
-            got = f"none among {len(find_pictures(folders[name]).passed_over)} files"
-            hint = "Add pictures or remove the folder."
-            errors.append(DataError(str(folders[name]), "at least one picture", got, hint))
+            got = f"none among {len(_found(folders[name], kind).passed_over)} files"
+            hint = f"Add {word}s or remove the folder."
+            errors.append(DataError(str(folders[name]), f"at least one {word}", got, hint))
     return errors
 
 

@@ -17,7 +17,7 @@ Colour profiles are not applied: numbers are taken as sRGB. Input files are open
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from globalpool.data.find import Found, find_files, holds
 from globalpool.errors import DataError
 
 #: Formats that are read, by Pillow's names, and the suffixes by which a folder is searched.
@@ -51,59 +52,16 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Found:
-    """Files to read, in sorted order; files passed over for their suffix; folders that cannot be listed."""
-
-    files: tuple[Path, ...]
-    passed_over: tuple[Path, ...] = ()
-    unlisted: tuple[tuple[Path, str], ...] = ()
-
-
 def find_pictures(paths: str | Path | Iterable[str | Path]) -> Found:
-    """The given files, and all files with a picture's suffix in the given folders and below, each once.
-
-    A path that does not exist is kept: reading it gives the error its row in the report. Links to folders are
-    followed, each folder is searched once; hidden files and folders are passed over.
-    """
-    files: dict[Path, None] = {}
-    passed_over: dict[Path, None] = {}
-    unlisted: list[tuple[Path, str]] = []
-    searched: set[str] = set()
-    for path in (paths,) if isinstance(paths, str | Path) else paths:
-        if str(path) == "":
-            raise DataError("find_pictures", "paths of files or folders", "an empty one", "Write . for this folder.")
-        path = Path(path)
-        if not _holds(path.is_dir):
-            files[path] = None
-            continue
-        for folder, folders, names in os.walk(
-            path, followlinks=True, onerror=lambda error: unlisted.append((Path(str(error.filename)), str(error)))
-        ):
-            if os.path.realpath(folder) in searched:
-                folders.clear()
-                continue
-            searched.add(os.path.realpath(folder))
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                known = Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-                (files if known else passed_over)[Path(folder, name)] = None
-    return Found(tuple(files), tuple(path for path in passed_over if path not in files), tuple(unlisted))
-
-
-def _holds(question: Callable[[], bool]) -> bool:
-    """The answer, or False where the operating system refuses to give one (no permission, a name too long)."""
-    try:
-        return question()
-    except OSError:
-        return False
+    """``find_files`` with a picture's suffix."""
+    return find_files(paths, SUFFIXES)
 
 
 def read_picture(path: str | Path) -> Picture:
     """Read one picture by the rules of this module; DataError says why a file cannot be read."""
     path = Path(path)
-    if not _holds(path.is_file):
-        got = "a folder" if _holds(path.is_dir) else "no such file"
+    if not holds(path.is_file):
+        got = "a folder" if holds(path.is_dir) else "no such file"
         got = "no regular file" if got == "no such file" and os.path.lexists(path) else got
         raise DataError(str(path), "a readable picture file", got)
     if path.stat().st_size == 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from globalpool.data.examples import Example, Examples, Part
 from globalpool.data.facts import read_facts
+from globalpool.data.kinds import InputKind
 from globalpool.errors import DataError
 
 #: Words for the three parts of a split, in folders and tables; upper and lower case alike.
@@ -39,18 +40,21 @@ def read_labelled(
     left_out: Sequence[tuple[str, str]] = (),
     *,
     multi_label: bool = False,
+    kind: type[InputKind] | None = None,
 ) -> Examples:
     """The files that can be read, as examples, in their order; ``left_out`` goes on with those that cannot."""
     examples, gone = [], list(left_out)
+    read = None if kind is None else kind.facts
     ids = {name: number for number, name in enumerate(classes)}
-    for entry, facts in zip(files, read_facts(entry.file for entry in files), strict=True):
+    for entry, facts in zip(files, read_facts([entry.file for entry in files], read), strict=True):
         if isinstance(facts, DataError):
             gone.append((below(entry.file, root), f"expected {facts.expected}; got {facts.got}"))
             continue
         labels = tuple(sorted(ids[name] for name in entry.labels))
         known = (labels, facts.size, facts.content, entry.group, entry.part, facts.look, facts.grey)
         examples.append(Example(entry.file, *known))
-    return _of_one_class(Examples(root, tuple(classes), tuple(examples), tuple(gone), multi_label))
+    found = Examples(root, tuple(classes), tuple(examples), tuple(gone), multi_label)
+    return of_one_class(found, "picture" if kind is None else kind.word)
 
 
 def below(path: Path, root: Path) -> str:
@@ -61,8 +65,8 @@ def below(path: Path, root: Path) -> str:
         return path.as_posix()
 
 
-def _of_one_class(data: Examples) -> Examples:
-    """Without pictures whose copies are labelled differently: whichever side they fell on, a label would be wrong."""
+def of_one_class(data: Examples, word: str = "picture") -> Examples:
+    """Without samples whose copies are labelled differently: whichever side they fell on, a label would be wrong."""
     seen: dict[str, set[tuple[int, ...]]] = {}
     for example in data.examples:
         seen.setdefault(example.content, set()).add(example.labels)
@@ -70,6 +74,6 @@ def _of_one_class(data: Examples) -> Examples:
     reasons = []
     for example in odd:
         names = (" + ".join(data.classes[i] for i in labels) or "none" for labels in sorted(seen[example.content]))
-        reasons.append((below(example.path, data.root), f"the same picture in {' and '.join(names)}"))
+        reasons.append((below(example.path, data.root), f"the same {word} in {' and '.join(names)}"))
     kept = tuple(example for example in data.examples if len(seen[example.content]) == 1)
     return Examples(data.root, data.classes, kept, data.left_out + tuple(reasons), data.multi_label)

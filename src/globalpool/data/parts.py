@@ -5,7 +5,7 @@ convolution. Samples are numbered through the parts in their order.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,13 +16,20 @@ from globalpool.evidence import Classes, Evidence, account, evaluating
 from globalpool.layout import LayoutArguments
 
 
-def features(classifier: PooledClassifier, parts: Sequence[Tensor]) -> tuple[Tensor, LayoutArguments]:
+def features(classifier: PooledClassifier, parts: Sequence[Any]) -> tuple[Tensor, LayoutArguments]:
     """The feature maps of all parts as one batch, and the layout arguments that say where its positions are.
 
     Maps of one size are dense ``(N, C, *S)`` without arguments; of several sizes ragged rows ``(T, C)``, row-major
-    within each sample, with ``ptr (N + 1,)`` and ``shapes (N, D)``. The trunk runs in its present mode.
+    within each sample, with ``ptr (N + 1,)`` and ``shapes (N, D)``. A trunk that says where its positions are
+    (``Features``) takes all samples in one part. The trunk runs in its present mode.
     """
-    return join([classifier.features(part) for part in _checked(parts)])
+    found = [classifier.located(part) for part in _checked(parts)]
+    if len(found) == 1:
+        return found[0].values, found[0].layout
+    if any(one.layout for one in found):
+        hint = "Put the samples into one Padded tensor or one batch of graphs."
+        raise DataError("features", "one part of a trunk that gives a layout", f"{len(found)} parts", hint)
+    return join([one.values for one in found])
 
 
 def join(maps: Sequence[Tensor]) -> tuple[Tensor, LayoutArguments]:
@@ -37,7 +44,7 @@ def join(maps: Sequence[Tensor]) -> tuple[Tensor, LayoutArguments]:
     return rows, {"ptr": ptr.to(device), "shapes": shapes.to(device)}
 
 
-def logits(classifier: PooledClassifier, parts: Sequence[Tensor]) -> Tensor:
+def logits(classifier: PooledClassifier, parts: Sequence[Any]) -> Tensor:
     """``(N, K)``, those of each sample by itself (in train mode: up to what batch statistics and dropout do).
 
     A classifier whose forward does more than ``tail(pool(trunk(x)))``, as ``adopt`` may give, is called part by part.
@@ -53,7 +60,7 @@ def logits(classifier: PooledClassifier, parts: Sequence[Tensor]) -> Tensor:
     return cast(Tensor, classifier.tail(vectors if first is None else vectors.to(first.dtype)))
 
 
-def evidence(classifier: PooledClassifier, parts: Sequence[Tensor], classes: Classes = "top1") -> Evidence:
+def evidence(classifier: PooledClassifier, parts: Sequence[Any], classes: Classes = "top1") -> Evidence:
     """What each position gave each chosen logit, in eval mode: ``PooledClassifier.evidence`` for several sizes.
 
     Feature maps of one size give dense maps ``(N, K', *S)``, several ragged ones ``(T, K')`` whose layout carries
@@ -70,7 +77,7 @@ def evidence(classifier: PooledClassifier, parts: Sequence[Tensor], classes: Cla
     return account(classifier.pool, classifier.tail, joined, classes, **layout)
 
 
-def _checked(parts: Sequence[Tensor]) -> Sequence[Tensor]:
+def _checked(parts: Sequence[Any]) -> Sequence[Any]:
     if isinstance(parts, Tensor) or not parts:
         got = "one tensor" if isinstance(parts, Tensor) else "no part"
         raise DataError("parts", "one or more parts (n, C, *S) as a sequence", got, "Write [x] for a single size.")

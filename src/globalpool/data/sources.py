@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from globalpool.data.examples import Examples
+from globalpool.data.examples import Examples, class_targets
 from globalpool.data.images import Picture, read_picture
 from globalpool.errors import DataError
 
@@ -36,12 +36,7 @@ class FileSource:
         self.classes = examples.classes
         self.files = tuple(example.path for example in examples.examples)
         self.sizes = tuple((example.size[0], example.size[1]) for example in examples.examples)
-        if examples.multi_label:
-            self.targets = torch.zeros(len(examples), len(self.classes))
-            for row, example in enumerate(examples.examples):
-                self.targets[row, list(example.labels)] = 1
-        else:
-            self.targets = torch.tensor([example.labels[0] for example in examples.examples], dtype=torch.long)
+        self.targets = class_targets(examples)
 
     def picture(self, index: int) -> Picture:
         """Picture ``index``; DataError where its file went away or changed its format since."""

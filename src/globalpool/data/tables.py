@@ -8,6 +8,7 @@ from pathlib import Path
 
 from globalpool.data.examples import Examples
 from globalpool.data.folders import read_folder
+from globalpool.data.kinds import InputKind
 from globalpool.data.labelled import PARTS, Labelled, read_labelled
 from globalpool.errors import DataError
 
@@ -38,17 +39,19 @@ class Table:
         return tuple(sorted({name for _, entry in self.rows for name in entry.labels}))
 
 
-def read_examples(path: str | Path) -> Examples:
-    """``read_folder`` of a folder, ``read_table`` of a CSV file."""
+def read_examples(path: str | Path, kind: type[InputKind] | None = None) -> Examples:
+    """``read_folder`` of a folder, ``read_table`` of a CSV file, or the own way of ``kind`` (None: pictures)."""
     path = Path(path)
+    if kind is not None and (own := kind.read_examples(path)) is not None:
+        return own
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         hint = "Name the folder above the classes, or a table that ends in .csv."
         raise DataError(str(path), "a folder with one subfolder a class, or a CSV file", "another file", hint)
-    return read_table(path) if path.is_file() else read_folder(path)
+    return read_table(path, kind) if path.is_file() else read_folder(path, kind)
 
 
-def read_table(path: str | Path) -> Examples:
-    """Every readable picture that the table names, decoded once.
+def read_table(path: str | Path, kind: type[InputKind] | None = None) -> Examples:
+    """Every readable picture (or file of ``kind``) that the table names, decoded once.
 
     Columns ``path`` (relative paths start at the table's folder) and ``label`` or ``class``; optional ``split`` (train,
     val, test) and ``group`` (a patient, a video: rows of one group never part). Several labels in one cell, separated
@@ -66,7 +69,7 @@ def read_table(path: str | Path) -> Examples:
         hint = "Add rows to train on, or remove the class from the other parts."
         raise DataError(str(table.file), "every class among the rows to train on", f"no {missing[0]}", hint)
     entries = [entry for _, entry in table.rows]
-    return read_labelled(table.file.parent, table.classes, entries, multi_label=table.multi_label)
+    return read_labelled(table.file.parent, table.classes, entries, multi_label=table.multi_label, kind=kind)
 
 
 def parse_table(file: Path) -> Table:

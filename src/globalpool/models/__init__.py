@@ -2,5 +2,6 @@
 
 from globalpool.models.convnet import convnet
 from globalpool.models.efficientnet import efficientnet_lite0
+from globalpool.models.padded import PaddedSequential
 
-__all__ = ["convnet", "efficientnet_lite0"]
+__all__ = ["PaddedSequential", "convnet", "efficientnet_lite0"]

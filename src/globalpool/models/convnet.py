@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from globalpool.classifier import PooledClassifier
+from globalpool.models.padded import PaddedSequential
 from globalpool.pools import Mean, Pool
 
 CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
@@ -46,4 +47,4 @@ def convnet(
             channels = width
     pool = Mean() if pool is None else pool
     tail = nn.Linear(pool.out_features(channels), num_classes)
-    return PooledClassifier(nn.Sequential(*layers), pool, tail, labels=labels)
+    return PooledClassifier(PaddedSequential(*layers), pool, tail, labels=labels)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from globalpool.classifier import PooledClassifier
-from globalpool.data import Example, SizePolicy, prepare, read_picture
+from globalpool.data import Example, SizePolicy
+from globalpool.data.kinds import InputKind
+from globalpool.data.pictures import Pictures, inputs_of
 from globalpool.errors import DataError, EvidenceError
 from globalpool.extras import need
-from globalpool.report.figure import draw_evidence
 from globalpool.report.inline import inline_figure, inline_picture
+from globalpool.report.kinds import draw
 from globalpool.report.training_figures import draw_curves, draw_sizes
 from globalpool.training import Judged, RunFolder, TrainingResult
 from globalpool.training.files import write_whole
@@ -85,7 +87,7 @@ def write_training_report(
     bins = size_bins(examples, judged)
     verdict = verdict_of(right, judged, result, part, classes)
     single = not judged.multi_label
-    confusions = _confusions(examples, judged, classes) if single else []
+    confusions = _confusions(examples, judged, classes, inputs_of(classifier, sizes)) if single else []
     mistakes = _mistakes(classifier, examples, judged, classes, sizes) if single else []
     facts: dict[str, Any] = {
         "verdict": verdict,
@@ -152,8 +154,8 @@ def verdict_of(right: Share, judged: Judged, result: TrainingResult, part: str, 
 
 
 def size_bins(examples: Sequence[Example], judged: Judged) -> list[SizeBin]:
-    """Accuracy by the pictures' sides, in bins of about as many pictures; pictures of one size share one."""
-    sides = [math.sqrt(example.size[0] * example.size[1]) for example in examples]
+    """Accuracy by the side (geometric mean of the lengths), in bins of about as many samples; one size, one bin."""
+    sides = [math.prod(example.size) ** (1 / len(example.size)) for example in examples]
     order = sorted(range(len(sides)), key=sides.__getitem__)
     known = sorted(set(sides))
     edges = known if len(known) <= BINS else sorted({sides[order[len(order) * k // BINS]] for k in range(BINS)})
@@ -165,14 +167,16 @@ def size_bins(examples: Sequence[Example], judged: Judged) -> list[SizeBin]:
     return found
 
 
-def _confusions(examples: Sequence[Example], judged: Judged, classes: Sequence[str]) -> list[Confusion]:
-    """The most frequent ones, with pictures."""
+def _confusions(
+    examples: Sequence[Example], judged: Judged, classes: Sequence[str], inputs: InputKind
+) -> list[Confusion]:
+    """The most frequent ones, with pictures or drawings."""
     rows: dict[tuple[int, int], list[int]] = {}
     for row in judged.right.logical_not().nonzero().flatten().tolist():
         rows.setdefault((int(judged.targets[row]), int(judged.logits[row].argmax())), []).append(row)
     found = []
     for (true, predicted), own in sorted(rows.items(), key=lambda entry: (-len(entry[1]), entry[0]))[:CONFUSIONS]:
-        pictures = [inline_picture(_pixels(examples[row])) for row in own[:EXAMPLES]]
+        pictures = [_thumbnail(examples[row], inputs) for row in own[:EXAMPLES]]
         found.append(Confusion(classes[true], classes[predicted], len(own), tuple(pictures)))
     return found
 
@@ -199,23 +203,24 @@ def _mistakes(
 def _evidence_figure(
     classifier: PooledClassifier, example: Example, sizes: SizePolicy, true: int, said: int, classes: Sequence[str]
 ) -> str:
-    assert classifier.input_spec is not None, "a run says how pictures are prepared"
+    inputs = inputs_of(classifier, sizes)
     try:
-        picture = read_picture(example.path)
-        x = prepare(picture, classifier.input_spec, sizes((example.size[0], example.size[1])))
-        evidence = classifier.evidence(x.to(device_of(classifier)), "all").detach()
+        item = inputs.read(example.path)
+        (part,) = inputs.collate([inputs.prepare(item)])
+        evidence = classifier.evidence(part.to(device_of(classifier)), "all").detach()
         panels = [
             (evidence.centered().select(said), f"for {classes[said]} (said)"),
             (evidence.centered().select(true), f"for {classes[true]} (true)"),
             (evidence.contrast(said, true), f"{classes[said]} over {classes[true]}"),
         ]
-        return inline_figure(draw_evidence(picture.pixels, panels))
+        return inline_figure(draw(item, inputs, panels))
     except (DataError, EvidenceError):  # a file gone since, or a pool that keeps an axis
         return ""
 
 
-def _pixels(example: Example):  # type: ignore[no-untyped-def]
-    return read_picture(example.path).pixels
+def _thumbnail(example: Example, inputs: InputKind) -> str:
+    item = inputs.read(example.path)
+    return inline_picture(item.pixels) if isinstance(inputs, Pictures) else inline_figure(draw(item, inputs, []))
 
 
 def _finite(value: Any) -> Any:

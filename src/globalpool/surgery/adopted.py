@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from globalpool.classifier import PooledClassifier
 from globalpool.errors import AdoptionError, PoolError
 from globalpool.evidence import Classes, Evidence, account, evaluating
-from globalpool.layout import Layout, LayoutArguments
+from globalpool.layout import Features, Layout, LayoutArguments
 from globalpool.pools import Pool
 from globalpool.pools.base import Parts
 from globalpool.surgery.traced_tail import TracedTail
@@ -121,9 +121,8 @@ class AdoptedClassifier(PooledClassifier):
     def affine(self) -> bool:
         return super().affine and not self.gated_maps
 
-    def features(self, x: Tensor) -> Tensor:
-        """The trunk's feature map ``(N, C, *S)``."""
-        return self._taken(x)[0]
+    def located(self, x: Any) -> Features:
+        return Features(self._taken(x)[0], {})
 
     def forward(self, x: Tensor, **layout: Unpack[LayoutArguments]) -> Tensor:
         """Logits ``(N, K)``, the model's own."""

@@ -30,7 +30,7 @@ class LastLinear:
 
     def vectors(self, x: Any, **layout: Any) -> Tensor:
         """What the layer is given for the input ``x``: ``(B, F)``, in the dtype the tail computes in."""
-        vectors: Tensor = self.classifier.pool(self.classifier.features(x), **layout)
+        vectors = self.classifier.pooled(x, **layout)
         first = next(self.classifier.tail.parameters())
         vectors = vectors.to(first.dtype)
         for part in self.earlier:

@@ -3,21 +3,34 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from globalpool import models, pools
 from globalpool.classifier import InputSpec, PooledClassifier
+from globalpool.data.kinds import InputKind, read_inputs
+from globalpool.data.pictures import as_kind
 from globalpool.errors import TrainingError
 from globalpool.evidence import evaluating
 from globalpool.extras import need
+from globalpool.layout import Features
+
+
+def _convnet(channels: int, dims: Literal[1, 2, 3], *widths: int, **settings: Any) -> nn.Module:
+    if widths:
+        settings["widths"] = widths
+    return models.convnet(dims, channels, **settings).trunk
+
 
 #: Trunks of this package, by name.
-OWN: dict[str, Callable[..., PooledClassifier]] = {
-    "convnet": models.convnet,
-    "efficientnet_lite0": lambda: models.efficientnet_lite0(pretrained=False),
+OWN: dict[str, Callable[[], nn.Module]] = {
+    "efficientnet_lite0": lambda: models.efficientnet_lite0(pretrained=False).trunk,
+}
+#: Trunks made for an input, by name: called with its channels and spatial axes (0: graphs), widths and settings.
+MADE: dict[str, Callable[..., nn.Module]] = {
+    "convnet": _convnet,
 }
 
 
@@ -32,15 +45,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Architecture:
-    """``trunk``: "convnet" with its widths, "efficientnet_lite0", or "timm:NAME"; ``pool``: a class of ``pools.ALL``.
+    """``trunk``: a name of ``MADE`` or ``OWN`` with its widths, or "timm:NAME"; ``pool``: a class of ``pools.ALL``.
 
-    ``classes``: names, one a logit; ``multi_label``: logits are judged one by one.
+    ``classes``: names, one a logit; ``input``: of pictures an ``InputSpec``; ``multi_label``: logits are judged one by
+    one.
     """
 
     trunk: Call
     pool: Call
     classes: tuple[str, ...]
-    input: InputSpec
+    input: InputSpec | InputKind
     multi_label: bool = False
 
     def build(self, seed: int = 0) -> PooledClassifier:
@@ -48,22 +62,38 @@ class Architecture:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             trunk = self._trunk()
-            with evaluating(trunk), torch.no_grad():
-                features = trunk(torch.zeros(1, len(self.input.mean), self.input.size, self.input.size))
-            if features.ndim != 4:
-                hint = "Convolutional networks have one."
-                got = f"{tuple(features.shape)}"
-                raise TrainingError(self.trunk.name, "a trunk with a feature map (N, C, H, W)", got, hint)
-            channels = features.shape[1]
+            channels = self._width(trunk)
             pool = self._pool(channels)
             tail = nn.Linear(pool.out_features(channels), len(self.classes))
             classifier = PooledClassifier(trunk, pool, tail, labels=self.classes, input_spec=self.input)
         return classifier.train()
 
+    @property
+    def inputs(self) -> InputKind:
+        """How inputs are made from files; of pictures at their own size."""
+        return as_kind(self.input)
+
+    def _width(self, trunk: nn.Module) -> int:
+        """Channels of the features."""
+        with evaluating(trunk), torch.no_grad():
+            found = trunk(*self.inputs.stand_in())
+        if isinstance(found, Features):
+            return found.values.shape[1]
+        if found.ndim != 2 + self.inputs.dims:
+            hint = "Convolutional networks have one."
+            axes = ", ".join("DHW"[3 - self.inputs.dims :])
+            got = f"{tuple(found.shape)}"
+            raise TrainingError(self.trunk.name, f"a trunk with a feature map (N, C, {axes})", got, hint)
+        return int(found.shape[1])
+
     def _trunk(self) -> nn.Module:
         library, colon, name = self.trunk.name.rpartition(":")
         settings = dict(self.trunk.settings or {})
+        if not isinstance(self.input, InputSpec) and self.trunk.name not in MADE:
+            got = self.trunk.name
+            raise TrainingError("trunk", f"one of {', '.join(MADE)} for {self.input.word}s", got)
         if colon and library == "timm":
+            assert isinstance(self.input, InputSpec), "pictures alone come here"
             create = need("timm", "images", "train").create_model
             trunk: nn.Module = create(name, pretrained=False, num_classes=0, global_pool="", **settings)
             width = getattr(trunk, "num_features", None)
@@ -73,14 +103,13 @@ class Architecture:
                 got = f"{tuple(shape)}, channels last"
                 raise TrainingError(self.trunk.name, "a trunk with a feature map (N, C, H, W)", got)
             return trunk
-        if self.trunk.name == "convnet":
-            settings = {"in_channels": len(self.input.mean), **settings}
-            if self.trunk.arguments:
-                settings["widths"] = self.trunk.arguments
-            return models.convnet(2, **settings).trunk
+        if self.trunk.name in MADE:
+            make = MADE[self.trunk.name]
+            return make(self.inputs.channels, self.inputs.dims, *self.trunk.arguments, **settings)
         if self.trunk.name not in OWN:
-            raise TrainingError("trunk", f"one of {', '.join(OWN)}, or timm:NAME", self.trunk.name)
-        return OWN[self.trunk.name]().trunk
+            names = ", ".join((*MADE, *OWN))
+            raise TrainingError("trunk", f"one of {names}, or timm:NAME", self.trunk.name)
+        return OWN[self.trunk.name]()
 
     def _pool(self, channels: int) -> pools.Pool:
         known = {pool.__name__: pool for pool in pools.ALL}
@@ -93,7 +122,10 @@ class Architecture:
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold, for ``read``."""
-        return asdict(self)
+        return {
+            **asdict(self),
+            "input": asdict(self.input) if isinstance(self.input, InputSpec) else self.input.record(),
+        }
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> "Architecture":
@@ -103,7 +135,11 @@ class Architecture:
             for one in (record["trunk"], record["pool"])
         )
         spec = record["input"]
-        known = InputSpec(int(spec["size"]), _tuples(spec["mean"]), _tuples(spec["std"]))
+        known: InputSpec | InputKind
+        if "kind" in spec:
+            known = read_inputs(spec)
+        else:
+            known = InputSpec(int(spec["size"]), _tuples(spec["mean"]), _tuples(spec["std"]))
         return cls(trunk, pool, _tuples(record["classes"]), known, bool(record["multi_label"]))
 
 

@@ -1,6 +1,8 @@
 """A classifier that begins at the feature map."""
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 
 from globalpool.classifier import PooledClassifier
 from globalpool.errors import TrainingError
@@ -15,3 +17,14 @@ def from_features(classifier: PooledClassifier) -> PooledClassifier:
     head = PooledClassifier(nn.Identity(), classifier.pool, classifier.tail, labels=classifier.labels)
     head.training = classifier.training  # by hand: train() would also reach into the shared modules
     return head
+
+
+def plain_features(where: str, classifier: PooledClassifier, part: Any) -> Tensor:
+    """The features of one part; TrainingError where samples have places of their own, so that no two can be mixed."""
+    found = classifier.located(part)
+    if found.layout:
+        got = f"positions told by {', '.join(found.layout)}"
+        raise TrainingError(
+            where, "feature maps of one size", got, "Samples of several sizes or graphs cannot be mixed."
+        )
+    return found.values

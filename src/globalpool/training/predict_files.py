@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from globalpool.classifier import PooledClassifier
-from globalpool.data import SizePolicy, prepare, read_picture
+from globalpool.data import SizePolicy
+from globalpool.data.kinds import InputKind
 from globalpool.data.parts import logits
+from globalpool.data.pictures import inputs_of
 from globalpool.errors import DataError
 from globalpool.evidence import evaluating
 from globalpool.training.processes import device_of
@@ -26,52 +29,49 @@ class Said:
 
 
 def predict_files(
-    classifier: PooledClassifier, files: Iterable[Path], sizes: SizePolicy, batch_size: int = 32
+    classifier: PooledClassifier, files: Iterable[Path], sizes: SizePolicy | None = None, batch_size: int = 32
 ) -> Iterator[Said]:
-    """One answer a file, each by itself: pictures of one size go through the trunk together, up to ``batch_size``.
+    """One answer a file, each by itself: up to ``batch_size`` samples go through the trunk together.
+
+    ``sizes``: of pictures, where others than their own.
 
     In eval mode; memory does not grow with the number of files. A file that cannot be read, or that the network
     cannot take, gives a reason and disturbs no other.
     """
+    inputs = inputs_of(classifier, sizes)
     iterator = iter(files)
     while group := list(islice(iterator, batch_size)):
-        prepared = [_prepared(classifier, file, sizes) for file in group]
+        prepared = [_prepared(inputs, file) for file in group]
         with evaluating(classifier), torch.inference_mode():
-            answers = _answers(classifier, [entry for entry in prepared if isinstance(entry, Tensor)])
+            answers = _answers(classifier, inputs, [entry for entry in prepared if not isinstance(entry, str)])
         for file, entry in zip(group, prepared, strict=True):
-            yield _said(file, next(answers) if isinstance(entry, Tensor) else entry)
+            yield _said(file, entry if isinstance(entry, str) else next(answers))
 
 
-def _prepared(classifier: PooledClassifier, file: Path, sizes: SizePolicy) -> Tensor | str:
-    if classifier.input_spec is None:
-        hint = "Pass input_spec=InputSpec(size, mean, std) when you build it."
-        raise DataError("predict_files", "a classifier that says how pictures are prepared", "input_spec=None", hint)
+def _prepared(inputs: InputKind, file: Path) -> Any:
+    """An input, or why there is none."""
     try:
-        picture = read_picture(file)
-        height, width = picture.pixels.shape[:2]
-        return prepare(picture, classifier.input_spec, sizes((height, width)))
+        return inputs.prepare(inputs.read(file))
     except DataError as error:
         return f"expected {error.expected}; got {error.got}"
 
 
-def _answers(classifier: PooledClassifier, inputs: list[Tensor]) -> Iterator[Tensor | str]:
-    """Of each input ``(1, C, H, W)`` its logits, or why the network cannot take it."""
-    if not inputs:
+def _answers(classifier: PooledClassifier, inputs: InputKind, samples: list[Any]) -> Iterator[Tensor | str]:
+    """Of each input its logits, or why the network cannot take it."""
+    if not samples:
         return iter(())
-    places: dict[tuple[int, ...], list[int]] = {}
-    for place, x in enumerate(inputs):
-        places.setdefault(tuple(x.shape), []).append(place)
+    order = sorted(range(len(samples)), key=lambda place: inputs.size(samples[place]))  # few parts, little padding
     device = device_of(classifier)
-    parts = [torch.cat([inputs[place] for place in own]).to(device) for own in places.values()]
+    parts = [part.to(device) for part in inputs.collate([samples[place] for place in order])]
     try:
         found = logits(classifier, parts).float().cpu()
     except (RuntimeError, ValueError) as error:  # such as a picture smaller than the trunk's first window
-        if len(inputs) == 1:
+        if len(samples) == 1:
             reason = str(error).strip().split("\n")[0].rstrip(".")
-            return iter([f"expected an input the network can take; got {tuple(inputs[0].shape)}: {reason}"])
-        return iter([answer for x in inputs for answer in _answers(classifier, [x])])
-    order = torch.tensor([place for own in places.values() for place in own])
-    return iter(found[order.argsort()].unbind())
+            size = inputs.size(samples[0])
+            return iter([f"expected an input the network can take; got one of size {size}: {reason}"])
+        return iter([answer for sample in samples for answer in _answers(classifier, inputs, [sample])])
+    return iter(found[torch.tensor(order).argsort()].unbind())
 
 
 def _said(file: Path, answer: Tensor | str) -> Said:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from globalpool.errors import AdoptionError
 from globalpool.evidence import Classes, Evidence, account, evaluating
-from globalpool.layout import LayoutArguments
+from globalpool.layout import Features, LayoutArguments
 from globalpool.pools import Pool
 from globalpool.surgery.adopted import AdoptedClassifier
 from globalpool.surgery.graphs.call_form import CallForm
@@ -43,9 +43,13 @@ class GraphClassifier(AdoptedClassifier):
         tail = self.tail.at(sides) if isinstance(self.tail, TracedTail) else self.tail
         return features, layout, with_scores(self.pool, scores), tail
 
+    def located(self, *args: Any, **kwargs: Any) -> Features:
+        features, layout, _, _ = self.opened(*args, **kwargs)
+        return Features(features, layout)
+
     def features(self, *args: Any, **kwargs: Any) -> Tensor:
         """The features ``(T, C)`` of the nodes that are read out."""
-        return self.opened(*args, **kwargs)[0]
+        return self.located(*args, **kwargs).values
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Logits ``(N, K)``, the model's own."""

@@ -10,7 +10,7 @@ from globalpool.errors import DataError
 from globalpool.evidence import account
 from globalpool.training.boxes import Border, drawn_box
 from globalpool.training.draws import numpy_random
-from globalpool.training.from_features import from_features
+from globalpool.training.from_features import from_features, plain_features
 from globalpool.training.objectives.base import Loss, Objective
 from globalpool.training.objectives.cross_entropy import CrossEntropy
 from globalpool.training.objectives.cutmix import Label, check_label
@@ -41,7 +41,7 @@ class FeatureCutMix:
         """The loss of one batch."""
         parts, targets = [], []
         for part, own in zip(batch.parts, batch.targets.split([len(part) for part in batch.parts]), strict=True):
-            features = classifier.features(part)
+            features = plain_features("FeatureCutMix", classifier, part)
             if features.ndim < 3:
                 expected = "feature maps (n, C, *S)"
                 raise DataError("FeatureCutMix", expected, f"features {tuple(features.shape)}", "Use FeatureMixup.")

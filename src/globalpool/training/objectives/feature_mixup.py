@@ -7,7 +7,7 @@ import torch
 from globalpool.classifier import PooledClassifier
 from globalpool.data.batch import Batch
 from globalpool.training.draws import numpy_random
-from globalpool.training.from_features import from_features
+from globalpool.training.from_features import from_features, plain_features
 from globalpool.training.objectives.base import Loss, Objective
 from globalpool.training.objectives.cross_entropy import CrossEntropy
 from globalpool.training.objectives.outputs import check_alpha, label_shares
@@ -34,7 +34,7 @@ class FeatureMixup:
         shares = label_shares("FeatureMixup", classifier, batch.targets)
         parts, targets = [], []
         for part, own in zip(batch.parts, shares.split([len(part) for part in batch.parts]), strict=True):
-            features = classifier.features(part)
+            features = plain_features("FeatureMixup", classifier, part)
             share = float(numpy_random(random).beta(self.alpha, self.alpha))
             partner = torch.randperm(len(part), generator=random).to(own.device)
             weight = own.new_full((len(part), 1), share)

@@ -90,7 +90,7 @@ class VICReg(nn.Module):
 
     def _embedded(self, classifier: PooledClassifier, parts: tuple[Tensor, ...], random: torch.Generator) -> Tensor:
         seen = viewed(self.view, parts, random)
-        vectors = torch.cat([classifier.pool(classifier.features(part)) for part in seen])
+        vectors = torch.cat([classifier.pooled(part) for part in seen])
         if vectors.shape[1] != self.expander[0].in_features:
             got = f"{vectors.shape[1]}"
             raise TrainingError("VICReg", f"pooled vectors of width {self.expander[0].in_features}", got)
