@@ -333,7 +333,7 @@ def test_the_contrast_panel_is_the_first_over_the_second(tmp_path: Path, monkeyp
         drawn.extend(panels)
         return draw_evidence(pixels, panels)
 
-    monkeypatch.setattr(sys.modules["globalpool.report.explain"], "draw_evidence", spy)
+    monkeypatch.setattr(sys.modules["globalpool.report.draw_pictures"], "draw_evidence", spy)
     rows = gp.explain(classifier(), noisy(tmp_path / "a.png", 32, 32), tmp_path / "out", classes="top2").predictions
     contrast, title = drawn[-1]
     assert title.startswith(f"{rows[0].label} over {rows[1].label}")

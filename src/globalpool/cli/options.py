@@ -73,7 +73,7 @@ class CheckOptions:
     """What a data set holds, and every mistake with its file, its cause and what to do next.
 
     Args:
-        data: folder with one subfolder of pictures a class, or a CSV file with the columns path and label
+        data: folder with one subfolder of files a class, or a CSV file with the columns path and label
         seconds_per_picture: measured time of training on one picture, from which that of an epoch follows
         most: findings of one kind that are printed
     """
