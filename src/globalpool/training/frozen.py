@@ -71,7 +71,8 @@ def train_head(
     epochs = [row(1, 0, 0.0, _metrics(classifier.tail, own), judged)]
     weights = classifier.state_dict()
     if run_folder is not None:
-        run_folder.put_right(epochs, weights, weights)
+        with run_folder.alone():
+            run_folder.put_right(epochs, weights, weights)
     classifier.eval()
     return TrainingResult(tuple(epochs), 1, time.perf_counter() - start), fit
 

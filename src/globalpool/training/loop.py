@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import TypeVar
 
 import torch
@@ -17,7 +18,8 @@ from globalpool.training.learner import Learner
 from globalpool.training.metrics import Counts, evaluate
 from globalpool.training.objectives.base import Objective
 from globalpool.training.objectives.cross_entropy import CrossEntropy
-from globalpool.training.run_folder import RunFolder
+from globalpool.training.run_folder import TENSORBOARD, RunFolder
+from globalpool.training.scalars import Scalars, scalars
 from globalpool.training.settings import TrainingSettings
 from globalpool.training.streams import begin_epoch, given_back
 
@@ -38,7 +40,8 @@ def train(
     Best: highest validation accuracy, then lowest NLL; the last epoch without ``validation``. ``objective`` None:
     cross-entropy with ``settings.smoothing``. ``run_folder``: where a checkpoint, the curve and the weights are kept
     after every epoch; one that holds a checkpoint already is continued from there, bit for bit on the CPU, epochs cut
-    short being done again. ``on_epoch`` is called with each new row of the curve.
+    short being done again; TrainingError where another process is at work in it. ``on_epoch`` is called with each new
+    row of the curve.
 
     Under torchrun each process calls this with its share of the batches; updates, metrics and files are then those of
     one process with all of them (but BatchNorm sees its own share only).
@@ -46,11 +49,21 @@ def train(
     start = time.perf_counter()
     if not len(batches):
         raise TrainingError("train", "at least one batch", "none", "Give more samples, or a smaller batch.")
+    if settings.tensorboard and run_folder is None:
+        raise TrainingError("tensorboard", "a run folder to write to", "none", "Pass run_folder=RunFolder.create(...).")
     objective = CrossEntropy(settings.smoothing) if objective is None else objective
     a_pass = -(-len(batches) // settings.accumulate)
     learner = Learner(classifier, objective, settings, settings.epochs * a_pass)
-    epochs, kept, before = _restored(learner, run_folder)
-    with given_back(), _progress(settings.epochs * a_pass, learner.done) as bar:
+    with ExitStack() as stack:
+        own = run_folder if processes.rank() == 0 else None
+        if own is not None:
+            stack.enter_context(own.alone())
+        stack.enter_context(given_back())
+        epochs, kept, before = _restored(learner, run_folder)
+        points: Scalars | None = None
+        if own is not None and settings.tensorboard:
+            points = stack.enter_context(scalars(own.path / TENSORBOARD, epochs))
+        bar = stack.enter_context(_progress(settings.epochs * a_pass, learner.done))
         for number in range(len(epochs) + 1, settings.epochs + 1):
             random = begin_epoch(settings.seed, number, processes.rank())
             batches.set_epoch(number)
@@ -67,8 +80,10 @@ def train(
             if best(epochs) == number:
                 kept = {name: tensor.detach().clone() for name, tensor in learner.judged.state_dict().items()}
             seconds = before + time.perf_counter() - start
-            if run_folder is not None and processes.rank() == 0:
-                run_folder.save(learner, epochs, kept, seconds)
+            if own is not None:
+                own.save(learner, epochs, kept, seconds)
+            if points is not None:
+                points.add(epochs[-1])
             if on_epoch is not None and processes.rank() == 0:
                 on_epoch(epochs[-1])
     processes.wait()

@@ -5,7 +5,8 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from globalpool.errors import DataError, TrainingError
-from globalpool.training.files import read_tensors, remove_parts, write_tensors, write_whole
+from globalpool.training.files import PART, read_tensors, remove_parts, write_tensors, write_whole
 from globalpool.training.history import Epoch, best
+from globalpool.training.lock import locked
 from globalpool.training.packed import Tree
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 FORMAT = "globalpool run 1"
 CONFIG, ENVIRONMENT, SPLIT, METRICS = "config.json", "environment.json", "split.json", "metrics.csv"
 BEST, LAST, CHECKPOINTS = "best.safetensors", "last.safetensors", "checkpoints"
+LOCK, TENSORBOARD = "lock", "tensorboard"
 #: Checkpoints kept: the one before the newest is there for the day the newest is damaged.
 KEPT = 2
 
@@ -56,21 +59,35 @@ class RunFolder:
     ) -> "RunFolder":
         """A new folder; TrainingError where there is something: no run is ever overwritten.
 
-        ``config``: what JSON can hold; ``split``: writes split.json, given its path.
+        What a start left that was killed before its config.json is begun again. ``config``: what JSON can hold;
+        ``split``: writes split.json, given its path.
         """
         path = Path(path)
         cls.check_new(path)
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        _write_json(path / ENVIRONMENT, environment())
-        if split is not None:
-            split(path / SPLIT)
-        _write_json(path / CONFIG, {"format": FORMAT, **config})  # last: a folder with it is a run
-        return cls(path)
+        run = cls(path)
+        with run.alone():
+            cls.check_new(path)  # somebody else may have been quicker
+            remove_parts(path)
+            (path / SPLIT).unlink(missing_ok=True)
+            _write_json(path / ENVIRONMENT, environment())
+            if split is not None:
+                split(path / SPLIT)
+            _write_json(path / CONFIG, {"format": FORMAT, **config})  # last: a folder with it is a run
+        return run
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else works in the run meanwhile; TrainingError where somebody does."""
+        with locked(self.path / CHECKPOINTS / LOCK, self.path) as able:
+            if not able:
+                self.warnings.append("This file system has no locks: do not resume the run twice at once.")
+            yield
 
     @staticmethod
     def check_new(path: Path) -> None:
         """TrainingError where ``create`` would refuse; a question that can be asked before any work."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _cut_short(path) and (not path.is_dir() or any(path.iterdir())):
             got = (
                 "a file" if not path.is_dir() else "an earlier run" if (path / CONFIG).exists() else "other files there"
             )
@@ -89,7 +106,11 @@ class RunFolder:
         file = self.path / CONFIG
         if not file.is_file():
             got = "no such folder" if not self.path.is_dir() else f"no {CONFIG} in it"
-            raise TrainingError(str(self.path), "a folder that globalpool train wrote", got, "Check the path.")
+            hint = "Check the path."
+            if _cut_short(self.path):
+                got = f"a start that was cut short, without {CONFIG}"
+                hint = f"Start it again, by globalpool train with --out {self.path}."
+            raise TrainingError(str(self.path), "a folder that globalpool train wrote", got, hint)
         try:
             config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             if config["format"] != FORMAT:
@@ -179,6 +200,14 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
+
+
+def _cut_short(path: Path) -> bool:
+    """Whether it holds what ``create`` writes before config.json, and nothing else."""
+    if not (path / CHECKPOINTS).is_dir() or any(entry.name != LOCK for entry in (path / CHECKPOINTS).iterdir()):
+        return False
+    rest = {entry.name for entry in path.iterdir()} - {CHECKPOINTS, ENVIRONMENT, SPLIT}
+    return all(name.startswith(".") and name.endswith(PART) for name in rest)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -23,6 +23,9 @@ def load_run(
     if classifier is None:
         classifier = run_architecture(folder).build()
     file = folder.path / (BEST if weights == "best" else LAST)
+    if not file.is_file():
+        hint = f"Train it on, by globalpool resume {folder.path}."
+        raise TrainingError(str(folder.path), "a run whose first epoch is done", f"no {file.name} in it", hint)
     tensors = read_tensors(file).tensors
     expected = classifier.state_dict()
     odd = sorted(expected.keys() ^ tensors.keys()) or [

@@ -24,6 +24,7 @@ class TrainingSettings:
         accumulate: batches whose gradients make one update
         clip_norm: largest norm of the gradient (default: not clipped)
         seed: of every random number in training
+        tensorboard: also write the curve for TensorBoard, into the run's folder tensorboard
     """
 
     epochs: int = 20
@@ -38,6 +39,7 @@ class TrainingSettings:
     accumulate: int = 1
     clip_norm: float | None = None
     seed: int = 0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name, holds, expected in (
