@@ -21,7 +21,19 @@ from globalpool.training import RunFolder, load_run
 from globalpool.training.saved import run_architecture
 from tests.cli.folders import coloured_folder, run
 
-QUICK = ("--trunk", "convnet(4, 8)", "--epochs", "3", "--batch", "8", "--learning_rate", "0.02", "--seed", "1")
+QUICK = (
+    "--tensorboard",
+    "--trunk",
+    "convnet(4, 8)",
+    "--epochs",
+    "3",
+    "--batch",
+    "8",
+    "--learning_rate",
+    "0.02",
+    "--seed",
+    "1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +74,7 @@ def test_train_tells_what_it_did(trained: tuple[Path, str], folder: Path) -> Non
     assert f"report: {out / 'report.html'}" in text
     assert {path.name for path in out.iterdir()} == {
         *("best.safetensors", "last.safetensors", "checkpoints", "config.json", "environment.json", "split.json"),
-        *("metrics.csv", "predictions.csv", "confusion.csv", "report.html", "report.json"),
+        *("metrics.csv", "predictions.csv", "confusion.csv", "report.html", "report.json", "tensorboard"),
     }
     config = json.loads((out / "config.json").read_text())
     assert config["options"]["epochs"] == 3
@@ -263,6 +275,10 @@ def test_requests_that_cannot_be_met_end_with_a_sentence(
         (("train", data, "--out", out, "--pool", "meen"), "got 'meen'. Did you mean 'mean'?"),
         (("train", data, "--out", out, "--batch", "0"), "--batch: expected a positive number; got 0."),
         (("train", data, "--out", out, "--optimizer", "adamv"), "optimizer: expected an optimiser timm can build"),
+        (
+            ("train", data, "--out", out, "--tensorboard", "--mode", "frozen"),
+            "--tensorboard: expected training with a curve, --mode full; got --mode frozen.",
+        ),
         (("resume", out), f"{out}: expected a folder that globalpool train wrote; got "),
         (
             ("predict", run_folder, str(folder / "*.gif"), "--out", out),

@@ -30,6 +30,7 @@ from globalpool.data import (
 from globalpool.data.kind_batches import kind_evaluation_batches, kind_training_batches
 from globalpool.data.kinds import InputKind, kind_named, kind_of
 from globalpool.errors import GlobalPoolError
+from globalpool.extras import need
 from globalpool.training import Architecture, Call, processes
 from globalpool.training.architecture import MADE, OWN
 
@@ -82,6 +83,10 @@ def check_names(options: TrainOptions) -> None:
     trunk = trunk_call(options.trunk or "convnet")
     if trunk.name == "efficientnet_lite0" and options.weights is not None:
         raise GlobalPoolError("--weights", "a trunk named timm:NAME beside it", trunk.name)
+    if options.tensorboard and options.mode == "frozen":
+        raise GlobalPoolError("--tensorboard", "training with a curve, --mode full", "--mode frozen")
+    if options.tensorboard:
+        need("torch.utils.tensorboard", "tensorboard", "train --tensorboard")
     pool_named(options.pool, 8)
     for name, value in (("--batch", options.batch), ("--pixels", options.pixels)):
         if value < 1:
