@@ -16,6 +16,7 @@ from globalpool.extras import need
 from globalpool.report.inline import inline_figure, inline_picture
 from globalpool.report.kinds import draw
 from globalpool.report.training_figures import draw_curves, draw_sizes
+from globalpool.report.verdict import verdict_of
 from globalpool.training import Judged, RunFolder, TrainingResult
 from globalpool.training.files import write_whole
 from globalpool.training.predictions import Share, share
@@ -124,33 +125,6 @@ def write_training_report(
     )
     write_whole(page, html.encode(errors="backslashreplace"))
     return TrainingReport(verdict, page, data)
-
-
-def verdict_of(right: Share, judged: Judged, result: TrainingResult, part: str, classes: Sequence[str]) -> str:
-    """What was found, in sentences: accuracy beside guessing, and what the curve says about going on."""
-    what = "held-out" if part == "test" else "validation"
-    unit = "entirely right" if judged.multi_label else "right"
-    sentences = [
-        f"{100 * right.value:.1f} % of {right.count} {what} pictures are {unit} "
-        f"(95 % interval {100 * right.low:.1f} to {100 * right.high:.1f} %)"
-    ]
-    if not judged.multi_label:
-        counts = judged.targets.bincount(minlength=len(classes))
-        guess, commonest = int(counts.max()) / right.count, classes[int(counts.argmax())]
-        sentences[0] += f"; always saying {commonest} would be right in {100 * guess:.1f} %"
-        if right.low <= guess:
-            sentences.append("That is not reliably better than guessing")
-    if part == "validation":
-        sentences.append("The best epoch was chosen on these pictures, so the figure is a little too good")
-    best = result.epochs[result.best - 1]
-    if len(result.epochs) > 1:
-        sentences.append(f"Best epoch: {result.best} of {len(result.epochs)}")
-        if best.train_accuracy - best.validation_accuracy > 0.1:
-            gap = 100 * (best.train_accuracy - best.validation_accuracy)
-            sentences.append(f"Training pictures are right {gap:.0f} points more often: more pictures would help")
-        elif result.best == len(result.epochs) and best.train_accuracy < 0.95:
-            sentences.append("It was still learning: more epochs would help")
-    return ". ".join(sentences) + "."
 
 
 def size_bins(examples: Sequence[Example], judged: Judged) -> list[SizeBin]:
