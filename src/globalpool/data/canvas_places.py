@@ -20,6 +20,8 @@ MARGIN = 0.2
 
 Shape = Literal["square", "panorama"]
 Place = Literal["anywhere", "outer", "centre"]
+#: A side, which ``Shape`` makes a canvas of, or height and width.
+Size = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -31,32 +33,45 @@ class Canvas:
     longest: int
 
 
-def canvases(sizes: Sequence[int], shape: Shape, place: Place) -> tuple[Canvas, ...]:
+def canvases(sizes: Sequence[Size], shape: Shape, place: Place) -> tuple[Canvas, ...]:
     """The canvases to draw from; DataError where a digit of ``SMALLEST`` pixels cannot be put as asked."""
     if shape not in ("square", "panorama"):
         raise DataError("canvas_digits", '`shape` "square" or "panorama"', repr(shape))
     if place not in ("anywhere", "outer", "centre"):
         raise DataError("canvas_digits", '`place` "anywhere", "outer" or "centre"', repr(place))
+    given = list(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else []
+    if not given or not all(_is_side(size) or _is_pair(size) for size in given):
+        expected = "`sizes` as one or more whole numbers of pixels, or pairs (height, width) of them"
+        raise DataError("canvas_digits", expected, repr(sizes))
     found = []
-    sides = list(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else []
-    if not sides or any(isinstance(side, bool) or not isinstance(side, int | np.integer) for side in sides):
-        raise DataError("canvas_digits", "`sizes` as one or more whole numbers of pixels", repr(sizes))
-    for side in (int(side) for side in sides):
-        longest = min(side, LARGEST)
-        if place == "outer" and shape == "square":
-            longest = min(longest, int(2 * MARGIN * side))
+    for size in given:
+        if isinstance(size, tuple | list):
+            height, width = int(size[0]), int(size[1])
+        else:
+            height, width = int(size), int(size) * (ASPECT if shape == "panorama" else 1)
+        longest = shorter = min(height, width, LARGEST)
+        if place == "outer":
+            longest = min(shorter, int(2 * MARGIN * max(height, width)))
         if longest < SMALLEST:
-            least = SMALLEST if longest == side else int(np.ceil(SMALLEST / (2 * MARGIN)))
+            least = SMALLEST if longest == shorter else int(np.ceil(SMALLEST / (2 * MARGIN)))
             hint = f'A digit of {SMALLEST} px has to fit; place="{place}" needs sides of at least {least} px.'
-            raise DataError("canvas_digits", f"`sizes` of at least {least} px", f"{side}", hint)
-        found.append(Canvas(side, side * (ASPECT if shape == "panorama" else 1), longest))
+            raise DataError("canvas_digits", f"`sizes` of at least {least} px", f"{size}", hint)
+        found.append(Canvas(height, width, longest))
     return tuple(found)
+
+
+def _is_side(size: object) -> bool:
+    return isinstance(size, int | np.integer) and not isinstance(size, bool)
+
+
+def _is_pair(size: object) -> bool:
+    return isinstance(size, tuple | list) and len(size) == 2 and all(_is_side(side) for side in size)
 
 
 def digit_place(random: np.random.Generator, canvas: Canvas, height: int, width: int, place: Place) -> tuple[int, int]:
     """The upper left corner ``(row, column)`` of a box of ``height`` x ``width``, uniform over all that are allowed.
 
-    "anywhere": wholly on the canvas. "outer": and the box's centre in the outer ``MARGIN`` of the width at either
+    "anywhere": wholly on the canvas. "outer": and the box's centre in the outer ``MARGIN`` of the longer axis at either
     end; on a square canvas of the width or of the height. "centre": in the middle, rounded down.
     """
     rows, columns = canvas.height - height + 1, canvas.width - width + 1
@@ -64,9 +79,11 @@ def digit_place(random: np.random.Generator, canvas: Canvas, height: int, width:
         return (rows - 1) // 2, (columns - 1) // 2
     if place == "anywhere":
         return int(random.integers(rows)), int(random.integers(columns))
-    allowed = np.broadcast_to(_outer(columns, width, canvas.width), (rows, columns))
-    if canvas.height == canvas.width:
-        allowed = allowed | _outer(rows, height, canvas.height)[:, None]
+    allowed = np.zeros((rows, columns), dtype=np.bool_)
+    if canvas.width >= canvas.height:
+        allowed |= _outer(columns, width, canvas.width)
+    if canvas.height >= canvas.width:
+        allowed |= _outer(rows, height, canvas.height)[:, None]
     row, column = divmod(int(random.choice(np.flatnonzero(allowed))), columns)
     return row, column
 
