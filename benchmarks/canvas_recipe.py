@@ -176,8 +176,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         "",
         f"Multi-aspect training: each batch is of one size; squares of {', '.join(map(str, SQUARES))} px and, "
         f"{len(OTHERS)} of {len(SQUARES) + len(OTHERS)} batches, {', '.join(f'{h} x {w}' for h, w in OTHERS)} px "
-        "(height x width). The panoramas that are judged have the heights of the squares: up to 128 x 512 px, four times the "
-        "area of the largest square.",
+        "(height x width). The panoramas that are judged have the heights of the squares: up to 128 x 512 px, "
+        "four times the area of the largest square.",
         "",
         f"| held out, 1,000 digits at each side | {names} |",
         "| --- |" + " --- |" * len(rows),

@@ -83,6 +83,11 @@ def test_panoramas_are_four_times_as_wide() -> None:
     assert batch.parts[0].shape == (3, 1, 48, 192)
 
 
+def test_pairs_mix_aspect_ratios_one_a_batch() -> None:
+    batches = CanvasBatches((48, (24, 96), (24, 96), (64, 32)), 4, 3, seed=1, warp=Warp())
+    assert sorted(tuple(batch.parts[0].shape[2:]) for batch in batches) == [(24, 96), (24, 96), (48, 48), (64, 32)]
+
+
 def test_requests_that_cannot_be_met_end_with_a_sentence() -> None:
     for arguments, message in (
         ({"updates": 0}, "expected `updates` as 1 or more; got 0."),

@@ -180,6 +180,25 @@ def test_outer_squares_hold_digits_of_two_fifths_at_most() -> None:
         assert max(abs(x + width / 2 - side / 2), abs(y + height / 2 - side / 2)) >= 0.3 * side
 
 
+def test_pairs_are_height_and_width_whatever_the_shape() -> None:
+    for shape in ("square", "panorama"):
+        made = canvas_digits(0, [(48, 96), (100, 40), 32], count=150, shape=shape, fragments=0)  # type: ignore[arg-type]
+        own = (32, 32 if shape == "square" else 128)
+        assert {picture.shape for picture in made.pictures} == {(48, 96), (100, 40), own}
+        for picture, (_, _, width, height) in zip(made.pictures, made.boxes.tolist(), strict=True):
+            assert max(width, height) <= min(picture.shape)
+    one, other = canvas_digits(0, [(48, 192)], count=30), canvas_digits(0, [48], count=30, shape="panorama")
+    assert all(np.array_equal(a, b) for a, b in zip(one.pictures, other.pictures, strict=True))
+
+
+def test_outer_is_along_the_longer_axis() -> None:
+    made = canvas_digits(0, [(200, 60)], count=100, place="outer")
+    middle = (made.boxes[:, 1] + made.boxes[:, 3] / 2) / 200
+    assert ((middle <= 0.2) | (middle >= 0.8)).all()
+    across = (made.boxes[:, 0] + made.boxes[:, 2] / 2) / 60
+    assert ((across > 0.35) & (across < 0.65)).any()
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"seed": -1}, "`seed` as a whole number from 0 on; got -1."),
     ({"seed": True}, "`seed` as a whole number from 0 on; got True."),
@@ -189,9 +208,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"split": "val"}, '`split` "train" or "test"; got \'val\'.'),
     ({"shape": "wide"}, '`shape` "square" or "panorama"; got \'wide\'.'),
     ({"place": "left"}, '`place` "anywhere", "outer" or "centre"; got \'left\'.'),
-    ({"sizes": []}, "`sizes` as one or more whole numbers of pixels; got []."),
-    ({"sizes": 48}, "`sizes` as one or more whole numbers of pixels; got 48."),
-    ({"sizes": [48.0]}, "`sizes` as one or more whole numbers of pixels; got [48.0]."),
+    ({"sizes": []}, "`sizes` as one or more whole numbers of pixels, or pairs (height, width) of them; got []."),
+    ({"sizes": 48}, "`sizes` as one or more whole numbers of pixels, or pairs (height, width) of them; got 48."),
+    (
+        {"sizes": [48.0]},
+        "`sizes` as one or more whole numbers of pixels, or pairs (height, width) of them; got [48.0].",
+    ),
+    (
+        {"sizes": [(48, 20)]},
+        "`sizes` of at least 24 px; got (48, 20). A digit of 24 px has to fit; "
+        'place="anywhere" needs sides of at least 24 px.',
+    ),
     (
         {"sizes": [48, 20]},
         "`sizes` of at least 24 px; got 20. A digit of 24 px has to fit; "
