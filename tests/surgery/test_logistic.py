@@ -111,13 +111,18 @@ def test_a_generator_is_read_once() -> None:
     assert distance(layer_of(model)[0], layer_of(other)[0]) == 0
 
 
+@pytest.mark.parametrize("rotated", [0, 200])
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradient_and_curvature_are_those_of_the_value(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradient_and_curvature_are_those_of_the_value(
+    bias: bool, rotated: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("globalpool.surgery.logistic.CHUNK", 17)
+    monkeypatch.setattr("globalpool.surgery.logistic.ROTATED", rotated)  # numbers; 40 x 5 are just kept
     x, y = samples(40, 5, 3)
     statistics = collect(classifier(5, 3), [(x, y)])
     statistics = statistics if bias else statistics.about_zero()
     problem = LogisticProblem(PooledBatch(torch.tensor(stacked(x)), 3, y), statistics)
+    assert (problem.rotated is None) == (rotated == 0)
     objective = Objective(problem, 0.7)
     generator = np.random.default_rng(0)
     place, direction = generator.normal(size=18), generator.normal(size=18)
@@ -134,6 +139,26 @@ def test_gradient_and_curvature_are_those_of_the_value(bias: bool, monkeypatch: 
     hessian = np.stack([objective.curvature(place, unit) for unit in np.eye(18)])
     assert np.abs(hessian - hessian.T).max() <= 1e-14
     assert np.linalg.eigvalsh(hessian).max() <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("count", "features"), [(90, 12), (30, 70)])
+def test_turned_once_or_read_again_at_every_step(
+    count: int, features: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = samples(count, features, 3)
+    monkeypatch.setattr("globalpool.surgery.logistic.CHUNK", 17)
+    found = []
+    for rotated in (count * min(count, features), 0):
+        monkeypatch.setattr("globalpool.surgery.logistic.ROTATED", rotated)
+        model = classifier(features, 3, bias=bias)
+        fit_head(model, in_batches(x, y, 32), "logistic", 0.3)
+        found.append(layer_of(model)[0])
+    assert distance(*found) <= 1e-9
+    # The weights are a sum of the samples, each times its error: all of them lie in the span.
+    centred = stacked(x) - (stacked(x).mean(0) if bias else 0)
+    span = np.linalg.pinv(centred) @ centred
+    assert distance(found[0] @ span, found[0]) <= 1e-9
 
 
 def test_vectors_are_kept_in_the_dtype_of_the_tail() -> None:

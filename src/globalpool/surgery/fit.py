@@ -39,8 +39,8 @@ def fit_head(
 
     ``method``: "ridge" minimises ``sum |W x + b - y|^2 + strength |W|^2``, y one-hot for class ids, in one pass with
     memory that does not depend on the number of samples. "logistic" minimises ``sum of cross entropies +
-    strength / 2 |W|^2`` and keeps the pooled vectors (N x F numbers in the tail's dtype). The bias is not penalised; a
-    layer without one is fitted through zero.
+    strength / 2 |W|^2`` and keeps the pooled vectors (N x F numbers in the tail's dtype, and N x min(N, F) in float64
+    where these take at most 1 GiB). The bias is not penalised; a layer without one is fitted through zero.
 
     ``strength``: a number, or the rule that chooses it from ``strengths`` by the smallest held-out error:
     "validation", on the samples of that loader; "loo" (ridge), each training sample left out in turn, exact in closed
