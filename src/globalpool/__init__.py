@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from globalpool import audits as audits
     from globalpool import blocks as blocks
     from globalpool import data as data
     from globalpool import errors as errors
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from globalpool import report as report
     from globalpool import surgery as surgery
     from globalpool import training as training
+    from globalpool.audits.run import audit as audit
     from globalpool.classifier import InputSpec as InputSpec
     from globalpool.classifier import PooledClassifier as PooledClassifier
     from globalpool.errors import GlobalPoolError as GlobalPoolError
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 TIME, FREQUENCY = -1, -2
 
 _HOMES = {
+    "audits.run": ("audit",),
     "classifier": ("InputSpec", "PooledClassifier"),
     "errors": ("GlobalPoolError",),
     "evidence": ("Evidence",),
@@ -47,7 +50,7 @@ _HOMES = {
     "report.explain": ("explain",),
     "surgery": ("adopt", "cost", "fit_head", "replace_head"),
 }
-_ROOMS = ("blocks", "data", "errors", "localize", "models", "pools", "report", "surgery", "training")
+_ROOMS = ("audits", "blocks", "data", "errors", "localize", "models", "pools", "report", "surgery", "training")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
@@ -68,8 +71,8 @@ def _pool_names() -> list[str]:
 
 
 _HOME |= {name: "pools" for name in _pool_names() if name != "ALL"}
-#: What ``import *`` brings: names that need torch alone. ``dir`` lists the rooms and ``explain`` too.
-__all__: list[str] = sorted({"FREQUENCY", "TIME", *_HOME} - {"explain"})
+#: What ``import *`` brings: names that need torch alone. ``dir`` lists the others too.
+__all__: list[str] = sorted({"FREQUENCY", "TIME", *_HOME} - {"audit", "explain"})
 
 
 def __getattr__(name: str) -> object:

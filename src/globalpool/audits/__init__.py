@@ -2,6 +2,8 @@
 
 from globalpool.audits.audit import Audit, run_audits
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
+from globalpool.audits.gather import gather
+from globalpool.audits.run import audit
 from globalpool.audits.samples import AuditData
 
 #: Every audit, in the order in which they run.
@@ -16,5 +18,7 @@ __all__ = [
     "Finding",
     "Table",
     "Verdict",
+    "audit",
+    "gather",
     "run_audits",
 ]

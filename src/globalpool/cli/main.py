@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from globalpool import __version__
+from globalpool.cli.audit_options import AuditOptions
 from globalpool.cli.options import (
     AdoptOptions,
     CheckOptions,
@@ -77,6 +78,7 @@ def build_parser() -> Parser:
     slim.add_argument("--overwrite", action="store_true", help="replace an earlier file of that name")
     commands.add_subcommand("slim", slim, help="a light head, fitted to a folder of pictures")
     _add_training(commands)
+    _add_audit(commands)
     demo = Parser(description="Explain packaged photographs, and train, judge and report on packaged digits.")
     demo.add_class_arguments(DemoOptions, as_group=False, skip={"overwrite"})
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demonstration in that folder")
@@ -135,6 +137,22 @@ def _add_training(commands: Any) -> None:
     commands.add_subcommand("localize", localize, help="pictures in, boxes.csv out")
 
 
+def _add_audit(commands: Any) -> None:
+    audit = _of_a_model("Say how a trained classifier behaves at other sizes, shifted, under noise, and why.")
+    audit.add_argument(
+        "data",
+        nargs="*",
+        default=[],
+        metavar="DATA",
+        help="pictures, folders searched for them, a folder with one subfolder a class, or a CSV file with the columns "
+        "path and label (default: photographs packaged with scikit-image)",
+    )
+    audit.add_argument("--config", action="config", help="file with these options (YAML)")
+    audit.add_class_arguments(AuditOptions, as_group=False, skip={"model", "data"})
+    audit.add_argument("--strict", action="store_true", help="exit code 1 when an audit fails")
+    commands.add_subcommand("audit", audit, help="predicted and measured behaviour of a classifier")
+
+
 def _of_a_model(description: str) -> Parser:
     parser = Parser(description=description)
     parser.add_argument(
@@ -181,6 +199,11 @@ def _run(command: str, options: dict[str, Any]) -> int:
         from globalpool.cli import explain
 
         return explain.run(options.pop("pictures") or [], ExplainOptions(**options))
+    if command == "audit":
+        from globalpool.cli import audit
+
+        strict, paths = options.pop("strict"), tuple(options.pop("data") or ())
+        return audit.run(AuditOptions(data=paths, **options), strict)
     if command == "predict":
         from globalpool.cli import predict
 
