@@ -3,11 +3,15 @@
 from globalpool.audits.audit import Audit, run_audits
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
 from globalpool.audits.gather import gather
+from globalpool.audits.mixing import MIXING
+from globalpool.audits.noise import NOISE
+from globalpool.audits.resolution import RESOLUTION
 from globalpool.audits.run import audit
 from globalpool.audits.samples import AuditData
+from globalpool.audits.variance import VARIANCE
 
 #: Every audit, in the order in which they run.
-ALL: tuple[Audit, ...] = ()
+ALL: tuple[Audit, ...] = (RESOLUTION, NOISE, VARIANCE, MIXING)
 
 __all__ = [
     "ALL",

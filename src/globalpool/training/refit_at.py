@@ -59,7 +59,7 @@ def refit_at(
         raise TrainingError("refit_at", "a loader that can be read again", type(loader).__name__, hint)
     copy = deepcopy(classifier)
     batches = _At(loader, side)
-    norms = _estimate(copy, batches)
+    norms = estimate_norms(copy, batches)
     held_out = None if validation is None else _At(validation, side)
     fit = fit_head(copy, batches, method, strength, validation=held_out)
     first = next(iter(batches))[0]
@@ -70,7 +70,7 @@ def refit_at(
 
 
 @torch.no_grad()
-def _estimate(classifier: PooledClassifier, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
+def estimate_norms(classifier: PooledClassifier, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
     """Batch statistics from all samples, everything but the BatchNorms in eval mode; how many norms there are."""
     norms = [
         module
