@@ -5,13 +5,15 @@ from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, 
 from globalpool.audits.gather import gather
 from globalpool.audits.mixing import MIXING
 from globalpool.audits.noise import NOISE
+from globalpool.audits.position_leak import POSITION_LEAK
 from globalpool.audits.resolution import RESOLUTION
 from globalpool.audits.run import audit
 from globalpool.audits.samples import AuditData
+from globalpool.audits.shift import SHIFT
 from globalpool.audits.variance import VARIANCE
 
 #: Every audit, in the order in which they run.
-ALL: tuple[Audit, ...] = (RESOLUTION, NOISE, VARIANCE, MIXING)
+ALL: tuple[Audit, ...] = (RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING)
 
 __all__ = [
     "ALL",

@@ -27,7 +27,8 @@ def autoregressive(size: Sequence[int], phi: float) -> Tensor:
     """``(N, N)`` float64: correlation ``phi^(|i - i'| + |j - j'| + ...)`` of a grid, row-major."""
     axes = [torch.arange(side, dtype=torch.float64) for side in size]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(size))
-    return phi ** (places[:, None] - places[None]).abs().sum(2)
+    lags: Tensor = (places[:, None] - places[None]).abs().sum(2)
+    return torch.full_like(lags, phi).pow(lags)
 
 
 def from_stationary(maps: Tensor) -> Tensor:

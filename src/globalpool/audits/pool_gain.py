@@ -28,10 +28,9 @@ def predicted_gain(opened: Opened, pattern: Tensor) -> Tensor:
         raise DoesNotApplyError("the pool's weights come from the trunk, and so does their gradient")
     own = deepcopy(pool).double()
     if pool.weights_are_gradient:
-        change = through_weights(own, own.decompose(features).weights, pattern)
-        return _rms(change)
+        return _rms(through_weights(own, own.decompose(features).weights, pattern))
     tangent = pattern.to(features).expand_as(features).contiguous()
-    _, change = torch.func.jvp(own, (features,), (tangent,))
+    change: Tensor = torch.func.jvp(own, (features,), (tangent,))[1]
     return _rms(change)
 
 

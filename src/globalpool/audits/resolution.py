@@ -146,8 +146,9 @@ def _causes(sizes: list[_Size], base: _Size, split: dict[float, Shares], side: i
         measured = (own.relative, own.count, predictions[0], own.scale, predictions[1], own.common, own.own)
         first = (round(side * size.factor), size.seen[0].positions, *growth, stretch, own.factor)
         rows.append((*first, *measured))
-    names = ("side", "positions", "count factor, predicted", "count factor, measured", "vectors' length")
-    names += ("logits' scale", "drift", "count", "count, predicted", "scale", "scale, predicted", "common shift", "own")
+    sizes_of = ("side", "positions", "count factor, predicted", "count factor, measured", "vectors' length")
+    shares_of = ("count", "count, predicted", "scale", "scale, predicted", "common shift", "own")
+    names = (*sizes_of, "logits' scale", "drift", *shares_of)
     return Table(names, tuple(rows), "Drift of the centred logits from the size in training, and shares of its causes")
 
 

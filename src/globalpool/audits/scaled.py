@@ -69,4 +69,5 @@ def growth_of(opened: Opened, before: tuple[int, ...]) -> Tensor:
 def times(vectors: Tensor, factor: Tensor) -> Tensor:
     """``vectors (N, R * width)`` with each region times its factor."""
     regions = vectors.unflatten(1, (len(factor), -1))
-    return (regions * factor.to(regions)[None, :, None]).flatten(1)
+    scaled: Tensor = regions * factor.to(regions)[None, :, None]
+    return scaled.flatten(1)
