@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from globalpool.audits.samples import AuditData
-from globalpool.classifier import PooledClassifier
+from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.data import Examples, Picture, SizePolicy, prepare, read_picture
+from globalpool.data.kinds import InputKind
 from globalpool.errors import DataError
 from globalpool.evidence import evaluating
 from globalpool.training.processes import device_of
@@ -44,10 +45,14 @@ def gather(
     chosen = _drawn(len(entries), samples, seed)
     files = [entry if isinstance(entry, Path) else getattr(entry, "path", None) for entry in entries]
     device = device_of(classifier)
+    spec = classifier.input_spec
     inputs, pictures, ids = [], [], []
     for number in chosen:
         file = files[number]
-        if isinstance(file, Path):
+        if isinstance(file, Path) and isinstance(spec, InputKind):
+            inputs.append(_sample(spec, file).to(device))
+            ids.append(str(file))
+        elif isinstance(file, Path):
             picture = read_picture(file)
             pictures.append(picture.pixels)
             inputs.append(prepared(classifier, picture, sizes).to(device))
@@ -58,8 +63,15 @@ def gather(
             ids.append(str(number))
     own_targets = _predicted(classifier, inputs) if known is None else known[chosen]
     pixels = tuple(pictures) if len(pictures) == len(inputs) else ()
-    given = (tuple(inputs), own_targets, known is not None, tuple(ids), pixels, classifier.input_spec)
-    return AuditData(*given, seed=seed)
+    given = (tuple(inputs), own_targets, known is not None, tuple(ids), pixels)
+    return AuditData(*given, spec if isinstance(spec, InputSpec) else None, seed=seed)
+
+
+def _sample(inputs: InputKind, file: Path) -> Any:
+    """What the classifier is called with for one file: a tensor ``(1, C, *S)``, or a batch of one graph."""
+    sample = inputs.prepare(inputs.read(file))
+    (part,) = (sample[None],) if isinstance(sample, Tensor) else inputs.collate([sample])
+    return part
 
 
 def prepared(classifier: PooledClassifier, picture: Picture, sizes: SizePolicy | None) -> Tensor:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from globalpool.audits import ALL, Audit, Finding, gather, run_audits
+from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.cli.audit_options import AuditOptions
 from globalpool.cli.names import guess
 from globalpool.cli.networks import classifier_of, network_named
 from globalpool.cli.predict import found_files, new_folder
 from globalpool.data import Examples, photographs, read_examples
 from globalpool.data.folders import class_folders
+from globalpool.data.kinds import InputKind
+from globalpool.data.pictures import Pictures
 from globalpool.data.tables import TABLE_SUFFIXES
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.report.audits import summary, write_audit
@@ -25,10 +28,15 @@ def run(options: AuditOptions, strict: bool) -> int:
     out = None if options.out is None else new_folder(Path(options.out))
     network = network_named(options.model, options.weights, options.architecture)
     print(f"model: {network.name}", *(f"note: {note}" for note in network.notes), sep="\n")
-    classifier = classifier_of(network, network.spec.size)
-    data = gather(classifier, samples_of(options.data), sizes=network.sizes, samples=options.samples, seed=options.seed)
+    pictures = isinstance(network.spec, InputSpec)
+    classifier = classifier_of(network, network.spec.size) if pictures else network.module
+    assert isinstance(classifier, PooledClassifier), "runs are"
+    kind = Pictures if pictures else type(network.spec)
+    data = gather(
+        classifier, samples_of(options.data, kind), sizes=network.sizes, samples=options.samples, seed=options.seed
+    )
     targets = "their labels" if data.labelled else "no labels the model knows: its own top classes take their place"
-    print(f"data: {len(data)} pictures, {targets}", flush=True)
+    print(f"data: {len(data)} {kind.word}s, {targets}", flush=True)
     findings: list[Finding] = []
     for finding in run_audits(classifier, data, audits, budget):
         findings.append(finding)
@@ -37,7 +45,7 @@ def run(options: AuditOptions, strict: bool) -> int:
     failed = [finding.audit for finding in findings if finding.verdict == "fail"]
     print(f"{len(findings)} audits in {spent:.0f} s; failed: {', '.join(failed) or 'none'}")
     if out is not None:
-        page = write_audit(out, findings, network.name, f"{len(data)} pictures, {targets}")
+        page = write_audit(out, findings, network.name, f"{len(data)} {kind.word}s, {targets}")
         print(f"written: {page} and {out / 'audit.json'}")
     return 1 if strict and failed else 0
 
@@ -67,13 +75,16 @@ def seconds(text: str) -> float:
     return found
 
 
-def samples_of(paths: Sequence[str]) -> Examples | list[Path]:
-    """Labelled examples of one folder of classes or one table, otherwise files."""
+def samples_of(paths: Sequence[str], kind: type[InputKind] = Pictures) -> Examples | list[Path]:
+    """Labelled examples of one folder of classes or one table, otherwise files; without paths photographs."""
+    given = None if kind is Pictures else kind
     if not paths:
+        if given is not None:
+            raise GlobalPoolError("audit", f"{given.word}s to audit on", "none")
         return photographs()
     if len(paths) == 1 and (Path(paths[0]).suffix.lower() in TABLE_SUFFIXES or _has_classes(Path(paths[0]))):
-        return read_examples(Path(paths[0]))
-    return found_files(paths)
+        return read_examples(Path(paths[0]), given)
+    return found_files(paths, kind)
 
 
 def _has_classes(path: Path) -> bool:

@@ -16,6 +16,7 @@ from globalpool.cli.options import LocalizeOptions
 from globalpool.cli.predict import found_files, new_folder, sizes_of
 from globalpool.cli.prepared import device_named
 from globalpool.data import BoxedPicture, SizePolicy, read_boxes_table
+from globalpool.data.pictures import inputs_of
 from globalpool.data.tables import TABLE_SUFFIXES
 from globalpool.errors import DataError, GlobalPoolError, LocalizationError
 from globalpool.localize import (
@@ -91,6 +92,10 @@ def run(inputs: list[str], masks: bool, options: LocalizeOptions) -> int:
     """Write a row a box; where true boxes are known, print how well they are met. 1 when no picture could be read."""
     folder = RunFolder.open(options.run)
     classifier = load_run(folder.path, weights=options.weights).to(device_named(options.device))
+    kind = inputs_of(classifier)
+    if kind.kind != "pictures":
+        hint = "globalpool explain shows where the evidence lies in other files."
+        raise GlobalPoolError("localize", "a run of pictures", f"{folder.path}, which takes {kind.word}s", hint)
     if not 0 < options.share < 1:
         raise GlobalPoolError("--share", "a share between 0 and 1", str(options.share))
     if options.batch < 1:

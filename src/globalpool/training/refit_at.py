@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from globalpool.classifier import PooledClassifier
+from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.errors import TrainingError
 from globalpool.evidence import evaluating
 from globalpool.surgery import HeadFit, fit_head
@@ -64,7 +64,7 @@ def refit_at(
     fit = fit_head(copy, batches, method, strength, validation=held_out)
     first = next(iter(batches))[0]
     copy.resolution = copy.feature_size(first[:1].to(next(copy.parameters()).device))
-    if copy.input_spec is not None:
+    if isinstance(copy.input_spec, InputSpec):
         copy.input_spec = replace(copy.input_spec, size=side)
     return Refit(copy.eval(), fit, norms)
 
