@@ -1,6 +1,7 @@
 """canvas_digits in at most ten minutes on two cores: accuracy at six sizes, localisation, panoramas.
 
     python benchmarks/canvas_recipe.py [--updates 2200] [--threads 2] [--run FOLDER]
+    python benchmarks/canvas_recipe.py --pace 68 [--updates 2200] [--threads 2]
 
 Multi-aspect training: 10 of 17 batches are squares, the others panoramas and pictures of other aspect ratios, of the
 same areas but for one size. Of the 4,000 training digits the first 400 served to choose network and settings (two
@@ -9,7 +10,8 @@ whose canvases the thresholds of the boxes are chosen. The 3,800 others are show
 What is held out (1,000 digits, at every size) is judged once, at the end, with the weights of the last update.
 
 The work is fixed by ``--updates``. With ``--run`` a checkpoint is kept 20 times and the same command goes on from the
-newest. Each finished run is a line of results/canvas_recipe.jsonl; results/canvas_recipe.md is made of them.
+newest. Each finished run is a line of results/canvas_recipe.jsonl; results/canvas_recipe.md is made of them. ``--pace``
+times so many updates, each size as often, and adds what a finished run takes at that pace to its line.
 """
 
 import argparse
@@ -76,14 +78,25 @@ def kept_canvases(sources: np.ndarray, seed: int) -> CanvasDigits:
     return CanvasDigits(pictures, *own, masks, data.sources[rows], data.clutter[rows], "train")
 
 
+def settings_for(epochs: int) -> TrainingSettings:
+    return TrainingSettings(
+        epochs=epochs, learning_rate=3e-3, weight_decay=0.02, warmup=0.1, ema=0.998, amp="bfloat16", seed=0
+    )
+
+
+def pace(updates: int) -> float:
+    """Seconds an update, canvases made meanwhile; the first epoch, in which code is compiled, is not counted."""
+    times: list[float] = []
+    batches = CanvasBatches((*SQUARES, *OTHERS), updates, BATCH, seed=1, warp=Warp())
+    train(network(0), batches, None, settings_for(2), on_epoch=lambda _: times.append(time.perf_counter()))
+    return (times[1] - times[0]) / updates
+
+
 def trained(updates: int, run: Path | None) -> tuple[PooledClassifier, float]:
     """The classifier after so many updates, and the seconds they took, those before an interruption among them."""
     classifier = network(0)
     sources = split_sources("train")[KEPT:]
     batches = CanvasBatches((*SQUARES, *OTHERS), updates // EPOCHS, BATCH, seed=0, sources=sources, warp=Warp())
-    settings = TrainingSettings(
-        epochs=EPOCHS, learning_rate=3e-3, weight_decay=0.02, warmup=0.1, ema=0.998, amp="bfloat16", seed=0
-    )
     folder = None
     if run is not None:
         config = {"updates": updates, "squares": SQUARES, "others": OTHERS}
@@ -96,7 +109,7 @@ def trained(updates: int, run: Path | None) -> tuple[PooledClassifier, float]:
         spent = time.perf_counter() - start
         print(f"{spent:.0f} s, epoch {row.epoch}: loss {row.train_loss:.3f}, {row.train_accuracy:.4f}", flush=True)
 
-    result = train(classifier, batches, None, settings, folder, on_epoch=tell)
+    result = train(classifier, batches, None, settings_for(EPOCHS), folder, on_epoch=tell)
     return classifier, result.seconds
 
 
@@ -117,7 +130,7 @@ def measured(classifier: PooledClassifier) -> dict[str, Any]:
     )
     panoramas, heights = {}, {}
     for place in ("outer", "anywhere"):
-        wide = canvas_digits(0, split="test", shape="panorama", place=place)  # type: ignore[arg-type]
+        wide = canvas_digits(0, split="test", shape="panorama", place=place)
         right = judged(classifier, wide).right
         panoramas[place] = counted(right)
         if place == "outer":
@@ -168,6 +181,11 @@ def page(rows: list[dict[str, Any]]) -> str:
             f"`python benchmarks/canvas_recipe.py --updates {row['updates']}`: {row['seconds']:.0f} s on "
             f"{row['threads']} thread{'s' * (row['threads'] > 1)} ({row['machine']}, torch {row['torch']}), canvases "
             f"made and warped meanwhile; batches of {BATCH}, one seed. {verdict(row)}",
+            *(
+                f"On {one['threads']} threads {one['counted']} updates took {one['each']:.3f} s each: "
+                f"{one['each'] * row['updates']:.0f} s for all of them."
+                for one in row.get("paces", ())
+            ),
             "",
         ]
     lines += [
@@ -205,19 +223,49 @@ def page(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def stored() -> dict[int, dict[str, Any]]:
+    """The finished runs by their number of updates."""
+    file = RESULTS / "canvas_recipe.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {int(row["updates"]): row for row in map(json.loads, lines)}
+
+
+def keep(row: dict[str, Any]) -> None:
+    """The row in the place of an earlier one of as many updates, and the page."""
+    # Through JSON, so that keys are strings whether the run was made now or earlier.
+    rows = [one for _, one in sorted({**stored(), int(row["updates"]): json.loads(json.dumps(row))}.items())]
+    lines = "".join(json.dumps(one) + "\n" for one in rows)
+    (RESULTS / "canvas_recipe.jsonl").write_text(lines, encoding="utf-8")
+    text = page(rows)
+    (RESULTS / "canvas_recipe.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
 def main(updates: int, threads: int, run: Path | None) -> None:
     torch.set_num_threads(threads)
     classifier, seconds = trained(updates, run)
     facts = {"machine": platform.machine(), "torch": torch.__version__.partition("+")[0]}
-    row = {"updates": updates, "seconds": round(seconds), "threads": threads, **facts, **measured(classifier)}
-    file = RESULTS / "canvas_recipe.jsonl"
-    earlier = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    rows = [one for one in map(json.loads, earlier) if one["updates"] != updates] + [json.loads(json.dumps(row))]
-    rows.sort(key=lambda one: int(one["updates"]))
-    file.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
-    text = page(rows)
-    (RESULTS / "canvas_recipe.md").write_text(text, encoding="utf-8")
-    print(text)
+    paces = stored().get(updates, {}).get("paces", [])
+    keep(
+        {
+            "updates": updates,
+            "seconds": round(seconds),
+            "threads": threads,
+            **facts,
+            **measured(classifier),
+            "paces": paces,
+        }
+    )
+
+
+def time_pace(updates: int, threads: int, counted: int) -> None:
+    row = stored().get(updates)
+    if row is None:
+        raise SystemExit(f"No run of {updates} updates is finished.")
+    torch.set_num_threads(threads)
+    found = {"threads": threads, "counted": counted, "each": float(f"{pace(counted):.3g}")}
+    others = [one for one in row.get("paces", []) if one["threads"] != threads]
+    keep({**row, "paces": [*others, found]})
 
 
 if __name__ == "__main__":
@@ -225,5 +273,9 @@ if __name__ == "__main__":
     parser.add_argument("--updates", type=int, default=2200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--run", type=Path, help="folder that keeps checkpoints; the same command again goes on")
+    parser.add_argument("--pace", type=int, help="updates to time instead of a run")
     options = parser.parse_args()
-    main(options.updates, options.threads, options.run)
+    if options.pace is not None:
+        time_pace(options.updates, options.threads, options.pace)
+    else:
+        main(options.updates, options.threads, options.run)

@@ -182,7 +182,7 @@ def test_outer_squares_hold_digits_of_two_fifths_at_most() -> None:
 
 def test_pairs_are_height_and_width_whatever_the_shape() -> None:
     for shape in ("square", "panorama"):
-        made = canvas_digits(0, [(48, 96), (100, 40), 32], count=150, shape=shape, fragments=0)  # type: ignore[arg-type]
+        made = canvas_digits(0, [(48, 96), (100, 40), 32], count=150, shape=shape, fragments=0)
         own = (32, 32 if shape == "square" else 128)
         assert {picture.shape for picture in made.pictures} == {(48, 96), (100, 40), own}
         for picture, (_, _, width, height) in zip(made.pictures, made.boxes.tolist(), strict=True):
