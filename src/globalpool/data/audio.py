@@ -105,3 +105,13 @@ def resampled(recording: Recording, rate: int) -> Recording:
     )
     note = f"{recording.rate} Hz to {rate} Hz"
     return Recording(recording.path, samples, rate, (*recording.notes, note))
+
+
+def read_rate(path: Path) -> int:
+    """Samples a second, by the header alone; DataError where there is none."""
+    soundfile = need("soundfile", "audio", "read_rate")
+    try:
+        with path.open("rb") as stream, soundfile.SoundFile(stream.fileno(), closefd=False) as file:
+            return int(file.samplerate)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise DataError(str(path), "a sound file", str(getattr(error, "error_string", error))) from error

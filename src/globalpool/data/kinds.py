@@ -18,6 +18,7 @@ from globalpool.layout import Padded
 #: Where the kinds beside pictures are: their module and class, imported when one is asked for.
 KINDS: dict[str, tuple[str, str]] = {
     "signals": ("globalpool.data.signals", "Signals"),
+    "audio": ("globalpool.data.recordings", "Recordings"),
 }
 
 

@@ -1,0 +1,80 @@
+"""Convolutional classifiers of spectrograms ``(N, C, F, T)`` that keep time and frequency apart."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from globalpool.classifier import PooledClassifier
+from globalpool.models.padded import PaddedSequential
+from globalpool.pools import Mean, Pool
+
+#: Spatial axes of ``(N, C, F, T)``.
+FREQUENCY, TIME = 0, 1
+
+
+def framewise(
+    in_channels: int = 1,
+    num_classes: int = 10,
+    widths: Sequence[int] = (32, 64, 128),
+    pool: Pool | None = None,
+    labels: Sequence[str] | None = None,
+    depth: int = 1,
+    kernel: int = 5,
+    kept: Sequence[int] = (),
+) -> PooledClassifier:
+    """Each frame by itself: ``depth`` times convolution along frequency, BatchNorm, ReLU for each width.
+
+    Kernels are ``kernel`` bands by one frame, so the feature map's column ``t`` depends on frame ``t`` alone (in eval
+    mode), and under a pool over time the logits know which frames there are, not in which order. Each width but the
+    first halves the bands; time keeps its resolution. ``pool``: None is Mean; for ``Mean(dim=globalpool.TIME)`` give
+    ``kept=(F,)``, the number of bands of the input. After VGGVox (Nagrani, Chung, Zisserman 2017), which pools over
+    time alone.
+    """
+    return _network(FREQUENCY, in_channels, num_classes, widths, pool, labels, depth, kernel, kept)
+
+
+def bandwise(
+    in_channels: int = 1,
+    num_classes: int = 10,
+    widths: Sequence[int] = (32, 64, 128),
+    pool: Pool | None = None,
+    labels: Sequence[str] | None = None,
+    depth: int = 1,
+    kernel: int = 5,
+    kept: Sequence[int] = (),
+) -> PooledClassifier:
+    """Each band by itself: the mirror of ``framewise``, with convolutions along time.
+
+    Kernels are one band by ``kernel`` frames; each width but the first halves the frames. Under a pool over frequency
+    the logits know what happens when, not at which frequency. For ``Mean(dim=globalpool.FREQUENCY)`` give
+    ``kept=(T,)``, the number of frames of the input, which the tail is then bound to.
+    """
+    return _network(TIME, in_channels, num_classes, widths, pool, labels, depth, kernel, kept)
+
+
+def _network(
+    along: int,
+    in_channels: int,
+    num_classes: int,
+    widths: Sequence[int],
+    pool: Pool | None,
+    labels: Sequence[str] | None,
+    depth: int,
+    kernel: int,
+    kept: Sequence[int],
+) -> PooledClassifier:
+    layers: list[nn.Module] = []
+    channels = in_channels
+    for number, width in enumerate(widths):
+        for again in range(depth):
+            size, stride, padding = [1, 1], [1, 1], [0, 0]
+            size[along], padding[along] = kernel, kernel // 2
+            stride[along] = 2 if number and not again else 1
+            convolution = nn.Conv2d(channels, width, tuple(size), tuple(stride), tuple(padding), bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+    pool = Mean() if pool is None else pool
+    halvings = len(widths) - 1
+    lengths = [-(-length // 2**halvings) for length in kept]
+    tail = nn.Linear(pool.out_features(channels, lengths), num_classes)
+    return PooledClassifier(PaddedSequential(*layers), pool, tail, labels=labels)
