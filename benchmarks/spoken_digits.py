@@ -52,8 +52,8 @@ def network(name: str, inputs: Recordings, classes: int) -> PooledClassifier:
         pool = gp.Mean(dim=gp.TIME)
         return PooledClassifier(trunk, pool, nn.Linear(pool.out_features(96, (inputs.bands // 8,)), classes))
     if name == "frames":
-        return framewise(1, classes, (24, 48, 96), gp.Mean(dim=gp.TIME), depth=1, kept=(inputs.bands,))
-    plain = bandwise(1, classes, (24, 48, 96), gp.Mean(dim=gp.FREQUENCY), depth=1, kept=(FRAMES,))
+        return framewise(1, classes, (16, 32, 64), gp.Mean(dim=gp.TIME), depth=1, kept=(inputs.bands,))
+    plain = bandwise(1, classes, (16, 32, 64), gp.Mean(dim=gp.FREQUENCY), depth=1, kept=(FRAMES,))
     return WindowedClassifier(plain.trunk, plain.pool, plain.tail, FRAMES)
 
 

@@ -38,11 +38,18 @@ class InputKind(ABC):
     #: Spatial axes of an input; 0 for graphs.
     dims: ClassVar[int]
     suffixes: ClassVar[frozenset[str]]
+    #: Spatial axes along which all inputs are equally long, so that a pool may keep them.
+    fixed: ClassVar[tuple[int, ...]] = ()
 
     @property
     @abstractmethod
     def channels(self) -> int:
         """Of the trunk's input."""
+
+    @property
+    def kept_length(self) -> int | None:
+        """Length of the last axis where a pool keeps it: longer inputs run as windows of it. None: they are not cut."""
+        return None
 
     @classmethod
     @abstractmethod

@@ -60,10 +60,15 @@ class Recordings(InputKind):
     extra: ClassVar[str] = "audio"
     dims: ClassVar[int] = 2
     suffixes: ClassVar[frozenset[str]] = SUFFIXES
+    fixed: ClassVar[tuple[int, ...]] = (0,)
 
     @property
     def channels(self) -> int:
         return 1
+
+    @property
+    def kept_length(self) -> int | None:
+        return self.frames
 
     @property
     def filters(self) -> Bands:
@@ -95,7 +100,7 @@ class Recordings(InputKind):
         usual = {"hop": max(round(HOP * rate), 1), "window": max(round(WINDOW * rate), 1)}
         usual |= {"lowest": rate / 256, "highest": 0.4 * rate} if log else {"lowest": 0.0, "highest": rate / 2}
         plain = cls(**(usual | known))
-        plain.filters.centres  # noqa: B018 (bands that cannot be are refused before any file is read)
+        spectrogram(torch.zeros(1, 1), plain.filters)  # bands that cannot be are refused before any file is read
         mean, std = plain._statistics(files)
         if normalization == "global":
             # The deviation of all numbers together: within bands and between them.

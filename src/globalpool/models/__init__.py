@@ -3,5 +3,7 @@
 from globalpool.models.convnet import convnet
 from globalpool.models.efficientnet import efficientnet_lite0
 from globalpool.models.padded import PaddedSequential
+from globalpool.models.spectrogram import bandwise, framewise
+from globalpool.models.windowed import WindowedClassifier
 
-__all__ = ["PaddedSequential", "convnet", "efficientnet_lite0"]
+__all__ = ["PaddedSequential", "WindowedClassifier", "bandwise", "convnet", "efficientnet_lite0", "framewise"]

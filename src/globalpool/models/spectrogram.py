@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from globalpool.classifier import PooledClassifier
+from globalpool.errors import PoolError
 from globalpool.models.padded import PaddedSequential
 from globalpool.pools import Mean, Pool
 
@@ -63,6 +64,11 @@ def _network(
     kernel: int,
     kept: Sequence[int],
 ) -> PooledClassifier:
+    pool = Mean() if pool is None else pool
+    axes = 0 if pool.dim is None else 2 - len(pool.dim)
+    if len(kept) != axes:
+        name, hint = ("framewise", "bandwise")[along], "The lengths of the input's axes that the pool keeps, as (64,)."
+        raise PoolError(name, f"`kept` with {axes} lengths for {pool.name}(dim={pool.dim})", f"{tuple(kept)}", hint)
     layers: list[nn.Module] = []
     channels = in_channels
     for number, width in enumerate(widths):
@@ -73,8 +79,6 @@ def _network(
             convolution = nn.Conv2d(channels, width, tuple(size), tuple(stride), tuple(padding), bias=False)
             layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
-    pool = Mean() if pool is None else pool
-    halvings = len(widths) - 1
-    lengths = [-(-length // 2**halvings) for length in kept]
+    lengths = [-(-length // 2 ** (len(widths) - 1)) for length in kept]
     tail = nn.Linear(pool.out_features(channels, lengths), num_classes)
     return PooledClassifier(PaddedSequential(*layers), pool, tail, labels=labels)

@@ -16,12 +16,26 @@ from globalpool.errors import TrainingError
 from globalpool.evidence import evaluating
 from globalpool.extras import need
 from globalpool.layout import Features
+from globalpool.layout.arrange import spatial_axes
+from globalpool.models.spectrogram import bandwise, framewise
+from globalpool.models.windowed import WindowedClassifier
 
 
 def _convnet(channels: int, dims: Literal[1, 2, 3], *widths: int, **settings: Any) -> nn.Module:
     if widths:
         settings["widths"] = widths
     return models.convnet(dims, channels, **settings).trunk
+
+
+def _apart(make: Callable[..., PooledClassifier], name: str) -> Callable[..., nn.Module]:
+    """The trunk of a network that keeps frequency and time apart."""
+
+    def trunk(channels: int, dims: int, *widths: int, **settings: Any) -> nn.Module:
+        if dims != 2:
+            raise TrainingError(name, "inputs (N, C, F, T), as recordings give them", f"inputs of {dims} axes")
+        return make(channels, widths=widths or (32, 64, 128), **settings).trunk
+
+    return trunk
 
 
 #: Trunks of this package, by name.
@@ -31,6 +45,8 @@ OWN: dict[str, Callable[[], nn.Module]] = {
 #: Trunks made for an input, by name: called with its channels and spatial axes (0: graphs), widths and settings.
 MADE: dict[str, Callable[..., nn.Module]] = {
     "convnet": _convnet,
+    "framewise": _apart(framewise, "framewise"),
+    "bandwise": _apart(bandwise, "bandwise"),
 }
 
 
@@ -62,10 +78,15 @@ class Architecture:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             trunk = self._trunk()
-            channels = self._width(trunk)
+            channels, *lengths = self._shape(trunk)
             pool = self._pool(channels)
-            tail = nn.Linear(pool.out_features(channels), len(self.classes))
-            classifier = PooledClassifier(trunk, pool, tail, labels=self.classes, input_spec=self.input)
+            tail = nn.Linear(pool.out_features(channels, self._kept(pool, lengths)), len(self.classes))
+            own = {"labels": self.classes, "input_spec": self.input}
+            length = self.inputs.kept_length
+            if length is None:
+                classifier = PooledClassifier(trunk, pool, tail, **own)
+            else:
+                classifier = WindowedClassifier(trunk, pool, tail, length, **own)
         return classifier.train()
 
     @property
@@ -73,18 +94,30 @@ class Architecture:
         """How inputs are made from files; of pictures at their own size."""
         return as_kind(self.input)
 
-    def _width(self, trunk: nn.Module) -> int:
-        """Channels of the features."""
+    def _shape(self, trunk: nn.Module) -> tuple[int, ...]:
+        """Channels of the features, and of dense ones their spatial lengths for a batch of nothing."""
         with evaluating(trunk), torch.no_grad():
             found = trunk(*self.inputs.stand_in())
         if isinstance(found, Features):
-            return found.values.shape[1]
+            return tuple(found.values.shape[1:])
         if found.ndim != 2 + self.inputs.dims:
             hint = "Convolutional networks have one."
             axes = ", ".join("DHW"[3 - self.inputs.dims :])
             got = f"{tuple(found.shape)}"
             raise TrainingError(self.trunk.name, f"a trunk with a feature map (N, C, {axes})", got, hint)
-        return int(found.shape[1])
+        return tuple(found.shape[1:])
+
+    def _kept(self, pool: pools.Pool, lengths: list[int]) -> list[int]:
+        """Lengths of the axes that the pool keeps; TrainingError where inputs differ along one."""
+        if pool.dim is None:
+            return []
+        reduced = spatial_axes(pool.name, pool.dim, len(lengths))
+        fixed = {*self.inputs.fixed, *([] if self.inputs.kept_length is None else [len(lengths) - 1])}
+        kept = [axis for axis in range(len(lengths)) if axis not in reduced]
+        if not fixed.issuperset(kept):
+            hint = "For recordings, --inputs frames=100 gives time a length; longer ones run as windows of it."
+            raise TrainingError(pool.name, "kept axes of one length in all inputs", f"dim={pool.dim}", hint)
+        return [lengths[axis] for axis in kept]
 
     def _trunk(self) -> nn.Module:
         library, colon, name = self.trunk.name.rpartition(":")
