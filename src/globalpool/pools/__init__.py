@@ -10,6 +10,13 @@ from globalpool.pools.clusters import Clusters
 from globalpool.pools.concat import Concat
 from globalpool.pools.gated_attention import GatedAttention
 from globalpool.pools.gem import GeM
+from globalpool.pools.graph_losses import (
+    DiffPoolLosses,
+    MinCutLosses,
+    coarsened_adjacency,
+    diffpool_losses,
+    mincut_losses,
+)
 from globalpool.pools.grid import Grid
 from globalpool.pools.latent_attention import LatentAttention
 from globalpool.pools.learned import Learned, LearnedShare
@@ -57,6 +64,7 @@ __all__ = [
     "Clusters",
     "Concat",
     "Decomposition",
+    "DiffPoolLosses",
     "GatedAttention",
     "GeM",
     "Grid",
@@ -68,6 +76,7 @@ __all__ = [
     "LogMeanExp",
     "Max",
     "Mean",
+    "MinCutLosses",
     "Parts",
     "Pool",
     "PositionGrid",
@@ -81,6 +90,9 @@ __all__ = [
     "TopK",
     "balance_loss",
     "bias_for_mass",
+    "coarsened_adjacency",
+    "diffpool_losses",
+    "mincut_losses",
     "region_mass",
     "usage_entropy",
 ]
