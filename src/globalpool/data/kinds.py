@@ -17,6 +17,7 @@ from globalpool.layout import Padded
 
 #: Where the kinds beside pictures are: their module and class, imported when one is asked for.
 KINDS: dict[str, tuple[str, str]] = {
+    "graphs": ("globalpool.data.graphs", "Graphs"),
     "signals": ("globalpool.data.signals", "Signals"),
     "audio": ("globalpool.data.recordings", "Recordings"),
 }

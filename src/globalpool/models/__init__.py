@@ -2,8 +2,23 @@
 
 from globalpool.models.convnet import convnet
 from globalpool.models.efficientnet import efficientnet_lite0
+from globalpool.models.graphs import GraphTrunk, gcn, gin
+from globalpool.models.hierarchy import Hierarchy, Levels, node_evidence
 from globalpool.models.padded import PaddedSequential
 from globalpool.models.spectrogram import bandwise, framewise
 from globalpool.models.windowed import WindowedClassifier
 
-__all__ = ["PaddedSequential", "WindowedClassifier", "bandwise", "convnet", "efficientnet_lite0", "framewise"]
+__all__ = [
+    "GraphTrunk",
+    "Hierarchy",
+    "Levels",
+    "PaddedSequential",
+    "WindowedClassifier",
+    "bandwise",
+    "convnet",
+    "efficientnet_lite0",
+    "framewise",
+    "gcn",
+    "gin",
+    "node_evidence",
+]

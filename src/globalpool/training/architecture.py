@@ -22,6 +22,8 @@ from globalpool.models.windowed import WindowedClassifier
 
 
 def _convnet(channels: int, dims: Literal[1, 2, 3], *widths: int, **settings: Any) -> nn.Module:
+    if dims not in (1, 2, 3):
+        raise TrainingError("trunk", "gin or gcn for graphs", "convnet")
     if widths:
         settings["widths"] = widths
     return models.convnet(dims, channels, **settings).trunk
@@ -38,6 +40,15 @@ def _apart(make: Callable[..., PooledClassifier], name: str) -> Callable[..., nn
     return trunk
 
 
+def _graph_trunk(make: Callable[..., PooledClassifier]) -> Callable[..., nn.Module]:
+    def trunk(channels: int, dims: int, *widths: int, **settings: Any) -> nn.Module:
+        if dims:
+            raise TrainingError("trunk", "a trunk for these inputs, such as convnet", f"{make.__name__}, for graphs")
+        return make(channels, **({"widths": widths} if widths else {}), **settings).trunk
+
+    return trunk
+
+
 #: Trunks of this package, by name.
 OWN: dict[str, Callable[[], nn.Module]] = {
     "efficientnet_lite0": lambda: models.efficientnet_lite0(pretrained=False).trunk,
@@ -47,6 +58,8 @@ MADE: dict[str, Callable[..., nn.Module]] = {
     "convnet": _convnet,
     "framewise": _apart(framewise, "framewise"),
     "bandwise": _apart(bandwise, "bandwise"),
+    "gcn": _graph_trunk(models.gcn),
+    "gin": _graph_trunk(models.gin),
 }
 
 

@@ -11,6 +11,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from globalpool.evidence.tails import runs_as
 from globalpool.extras import need
+from globalpool.pools import Pool
 
 KINDS = {"sum": "sum", "add": "sum", "mean": "mean", "max": "max", "amax": "max"}
 #: What ``rewrite_readouts`` knows, for messages.
@@ -89,6 +90,12 @@ def _aggregation(graph: Graph, node: Node, part: nn.Module, geometric: Any, wait
     if runs_as(part, geometric.aggr.DeepSetsAggregation) and None in (part.local_mlp, part.local_nn):
         pooled = _simple(graph, node, part, "sum", _applied(graph, node, part, ("local_mlp", "local_nn")))
         return None if pooled is None else _applied(graph, node, part, ("global_mlp", "global_nn"), pooled)
+    if isinstance(getattr(part, "pool", None), Pool):  # ours in an adapter
+        given = _given(part.forward, node)
+        if given["dim"] in (-2, 0):
+            names = {"batch": given["index"], "ptr": given["ptr"], "size": given["dim_size"]}
+            names = {name: value for name, value in names.items() if value is not None}
+            return graph.call_module(f"{node.target}.pool", (given["x"],), names)
     if runs_as(part, geometric.MultiAggregation) and part.mode in ("cat", "sum", "mean", "proj"):
         return _several(graph, node, part, waiting)
     return None
