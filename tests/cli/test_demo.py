@@ -29,7 +29,10 @@ def test_demo_explains_trains_judges_and_localises(capsys: pytest.CaptureFixture
     ):
         assert line in text
     assert "oracle" not in text
-    assert json.loads((out / "digits" / "run" / "report.json").read_text())["part"] == "test"
+    report = json.loads((out / "digits" / "run" / "report.json").read_text())
+    assert report["part"] == "test"
+    assert f"MaxBoxAccV2 {report['localisation']['accuracy']['value']:.3f} [" in text
+    assert "<h2>Localisation</h2>" in (out / "digits" / "run" / "report.html").read_text()
     load_run(out / "digits" / "run")
     with open(out / "digits" / "boxes.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -28,6 +28,8 @@ from globalpool.errors import DataError, GlobalPoolError
 from globalpool.localize import Heatmaps, max_box_accuracy_v2
 from globalpool.localize.predicted import runner_up_maps
 from globalpool.report.boxes_figure import draw_boxes
+from globalpool.report.inline import inline_figure
+from globalpool.report.localised import Localised, half, told
 from globalpool.training import Epoch, RunFolder, TrainingSettings, train
 from globalpool.training.files import write_whole
 
@@ -108,22 +110,23 @@ def _digits(out: Path, options: DemoOptions) -> None:
         print(f"epoch {row.epoch}: {spent:.0f} s, validation accuracy {row.validation_accuracy:.4f}", flush=True)
 
     result = train(classifier, batches, judged_batches(chosen_by), settings, folder, on_epoch=tell)
-    finish(folder, prepared, result)
-    _localise(out / "digits", classifier, test, chosen_by)
+    found = _localised(out / "digits", classifier, test, chosen_by)
+    finish(folder, prepared, result, found)
+    print(f"\nWhere the digits are, told by the evidence for the class said over its runner-up:\n{found.accuracy}")
+    print(f"figure: {out / 'digits' / 'localisation.png'}")
 
 
-def _localise(folder: Path, classifier: PooledClassifier, test: CanvasDigits, chosen_by: CanvasDigits) -> None:
+def _localised(folder: Path, classifier: PooledClassifier, test: CanvasDigits, chosen_by: CanvasDigits) -> Localised:
     maps, other = (runner_up_maps(classifier, judged_batches(data)) for data in (test, chosen_by))
-    found = max_box_accuracy_v2(maps, test.boxes, validation=(other, chosen_by.boxes))
-    write_whole(folder / "localisation.txt", (f"{found}\n").encode())
+    accuracy = max_box_accuracy_v2(maps, test.boxes, validation=(other, chosen_by.boxes))
+    write_whole(folder / "localisation.txt", (f"{accuracy}\n").encode())
     some = range(SHOWN)
     figure = draw_boxes(
         [test.pictures[row] for row in some],
         Heatmaps(maps.values[:SHOWN], maps.view),
         test.boxes[:SHOWN],
-        next(row.threshold for row in found.rows if row.iou == 0.5),
+        half(accuracy),
         [f"a {test.labels[row]}" for row in some],
     )
     figure.savefig(folder / "localisation.png", dpi=130)
-    print(f"\nWhere the digits are, told by the evidence for the class said over its runner-up:\n{found}")
-    print(f"figure: {folder / 'localisation.png'}")
+    return Localised(accuracy, told(f"{len(chosen_by)} canvases of other digits"), inline_figure(figure))

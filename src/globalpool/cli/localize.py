@@ -16,6 +16,7 @@ from globalpool.cli.options import LocalizeOptions
 from globalpool.cli.predict import found_files, new_folder, sizes_of
 from globalpool.cli.prepared import device_named
 from globalpool.data import BoxedPicture, SizePolicy, read_boxes_table
+from globalpool.data.box_tables import check_inside
 from globalpool.data.pictures import inputs_of
 from globalpool.data.tables import TABLE_SUFFIXES
 from globalpool.errors import DataError, GlobalPoolError, LocalizationError
@@ -208,16 +209,7 @@ class _Locator:
             if picture.values is None:
                 writer.fault(picture)
                 continue
-            height, width = picture.values.shape
-            over = own.boxes[:, :2] + own.boxes[:, 2:] > np.array([width, height]) + 1
-            if over.any():
-                box = own.boxes[over.any(1)][0].tolist()
-                raise DataError(
-                    str(own.path),
-                    f"boxes inside the picture of {width} x {height} pixels",
-                    f"x, y, width, height {', '.join(f'{side:g}' for side in box)}",
-                    "A box is its upper left corner, width and height, not two corners, in pixels of the picture.",
-                )
+            check_inside(own, *picture.values.shape)
             pictures.append(picture)
             truth.append(own)
         return _Known(pictures, truth, self.recipe)

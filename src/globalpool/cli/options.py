@@ -142,6 +142,8 @@ class TrainOptions(TrainingSettings):
         pixels: of the largest bucket
         validation: share of each class on which the best epoch is chosen
         test: share of each class that is held out until the end
+        boxes: CSV file with the columns path, x, y, width, height of true boxes in pixels; the report then says how
+            well the evidence of pictures held out finds them
         flip: probability with which a training picture is mirrored left to right
         shift: largest shift of a training picture, as a share of its sides
         zoom: largest change of a training picture's scale, as a share
@@ -163,6 +165,7 @@ class TrainOptions(TrainingSettings):
     pixels: int = 224 * 224
     validation: float = 0.15
     test: float = 0.15
+    boxes: str | None = None
     flip: float = 0.0
     shift: float = 0.0
     zoom: float = 0.0

@@ -25,6 +25,7 @@ from globalpool.data import (
     SizePolicy,
     Split,
     evaluation_batches,
+    read_boxes_table,
     training_batches,
 )
 from globalpool.data.kind_batches import kind_evaluation_batches, kind_training_batches
@@ -87,6 +88,8 @@ def check_names(options: TrainOptions) -> None:
         raise GlobalPoolError("--tensorboard", "training with a curve, --mode full", "--mode frozen")
     if options.tensorboard:
         need("torch.utils.tensorboard", "tensorboard", "train --tensorboard")
+    if options.boxes is not None:
+        read_boxes_table(options.boxes)  # says now what is wrong with it, not after training
     pool_named(options.pool, 8)
     for name, value in (("--batch", options.batch), ("--pixels", options.pixels)):
         if value < 1:
@@ -137,7 +140,7 @@ def planned(
 
 
 def _planned_kind(options: TrainOptions, data: Examples, split: Split, kind: type[InputKind]) -> Architecture:
-    for name in ("flip", "shift", "zoom", "light", "size"):
+    for name in ("flip", "shift", "zoom", "light", "size", "boxes"):
         if value := getattr(options, name):
             raise GlobalPoolError(f"--{name}", f"an option of pictures beside pictures, not {kind.word}s", str(value))
     settings: dict[str, str] = {}

@@ -56,6 +56,19 @@ def read_boxes_table(path: str | Path) -> list[BoxedPicture]:
     return [BoxedPicture(picture, np.array(own), labels[picture]) for picture, own in boxes.items()]
 
 
+def check_inside(own: BoxedPicture, height: int, width: int) -> None:
+    """DataError unless the boxes lie inside the picture, up to one pixel for those counted from 1."""
+    over = own.boxes[:, :2] + own.boxes[:, 2:] > np.array([width, height]) + 1
+    if over.any():
+        box = own.boxes[over.any(1)][0].tolist()
+        raise DataError(
+            str(own.path),
+            f"boxes inside the picture of {width} x {height} pixels",
+            f"x, y, width, height {', '.join(f'{side:g}' for side in box)}",
+            "A box is its upper left corner, width and height, not two corners, in pixels of the picture.",
+        )
+
+
 def _header(file: Path, text: str) -> tuple[list[str], str]:
     first = text.lstrip("\r\n").splitlines()[0]
     for mark in DELIMITERS:

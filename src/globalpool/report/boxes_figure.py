@@ -1,7 +1,7 @@
 """Pictures with what evidence points at: true boxes beside those found."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ TRUE, FOUND = "#1b7f3b", "#f2a900"
 def draw_boxes(
     pictures: Sequence[NDArray[np.uint8]],
     maps: Heatmaps,
-    boxes: NDArray[np.int64],
+    boxes: Sequence[NDArray[Any]] | NDArray[Any],
     threshold: float,
     titles: Sequence[str],
 ) -> "Figure":
-    """A matplotlib figure of grey pictures ``(H, W)`` with their maps over them.
+    """A matplotlib figure of pictures, made grey, with their maps over them.
 
-    ``boxes (N, 4)``: the true ones, ``(x, y, width, height)``, drawn whole; the box of the largest component above
-    ``threshold``, a share of each map's range, is drawn dashed. Each map on a scale of its own, symmetric around zero.
+    Pictures are ``(H, W, 3)``, or ``(H, W)``: light ink on a dark ground, turned round so that both colours show.
+    ``boxes``: for each picture the true ones, ``(4,)`` or ``(M, 4)``, ``(x, y, width, height)``, drawn whole; the box
+    of the largest component above ``threshold``, a share of each map's range, is drawn dashed. Each map on a scale of
+    its own, symmetric around zero.
     """
     need("matplotlib", "images", "draw_boxes")
     from matplotlib import colormaps
@@ -43,15 +45,23 @@ def draw_boxes(
     for number, (panel, pixels, values) in enumerate(zip(panels, pictures, maps.values, strict=False)):
         limit = float(np.abs(values).max()) or 1.0
         strength = (np.abs(values) / limit)[..., None] ** 0.7
-        grey = 0.95 - 0.75 * pixels[..., None] / 255  # dark ink on light ground, so that both colours show
+        grey = _light(pixels)
         coloured = colormaps[COLOURS](0.5 + 0.5 * values / limit)[..., :3]
-        height, width = pixels.shape
+        height, width = pixels.shape[:2]
         panel.imshow(
             0.35 * grey + 0.65 * ((1 - strength) * grey + strength * coloured * grey), extent=(0, width, height, 0)
         )
-        for own, colour, style in ((boxes[number], TRUE, "-"), *((one, FOUND, "--") for one in found[number])):
+        true = np.atleast_2d(boxes[number])
+        for own, colour, style in (*((one, TRUE, "-") for one in true), *((one, FOUND, "--") for one in found[number])):
             x, y, wide, high = own.tolist()
             panel.add_patch(Rectangle((x, y), wide, high, fill=False, edgecolor=colour, linestyle=style, linewidth=1.6))
         panel.set_title(titles[number], fontsize=8, parse_math=False)
     figure.supxlabel("red: for the class said, blue: for its runner-up; box: true, dashed: found", fontsize=8)
     return figure
+
+
+def _light(pixels: NDArray[np.uint8]) -> NDArray[Any]:
+    """A light grey ground ``(H, W, 1)`` on which colours show."""
+    if pixels.ndim == 2:
+        return np.asarray(0.95 - 0.75 * pixels[..., None] / 255)
+    return np.asarray(0.35 + 0.65 * pixels.mean(2, keepdims=True) / 255)

@@ -15,6 +15,7 @@ from globalpool.errors import DataError, EvidenceError
 from globalpool.extras import need
 from globalpool.report.inline import inline_figure, inline_picture
 from globalpool.report.kinds import draw
+from globalpool.report.localised import Localised
 from globalpool.report.training_figures import draw_curves, draw_sizes
 from globalpool.report.verdict import verdict_of
 from globalpool.training import Judged, RunFolder, TrainingResult
@@ -77,18 +78,20 @@ def write_training_report(
     sizes: SizePolicy,
     part: str,
     rule: str,
+    localised: Localised | None = None,
 ) -> TrainingReport:
     """Write report.html, which needs no other file and no network, and report.json, into the run's folder.
 
     ``examples[i]`` is the picture of ``judged``'s row ``i``; ``part``: "test" or "validation", which they are;
-    ``rule``: how they were chosen.
+    ``rule``: how they were chosen; ``localised``: what evidence points at, where boxes are known.
     """
     classes = classifier.labels or tuple(map(str, range(judged.logits.shape[1])))
     right = share(judged.right)
     bins = size_bins(examples, judged)
-    verdict = verdict_of(right, judged, result, part, classes)
+    inputs = inputs_of(classifier, sizes)
+    verdict = verdict_of(right, judged, result, part, classes, inputs.word)
     single = not judged.multi_label
-    confusions = _confusions(examples, judged, classes, inputs_of(classifier, sizes)) if single else []
+    confusions = _confusions(examples, judged, classes, inputs) if single else []
     mistakes = _mistakes(classifier, examples, judged, classes, sizes) if single else []
     facts: dict[str, Any] = {
         "verdict": verdict,
@@ -102,6 +105,7 @@ def write_training_report(
         "classes": list(classes),
         "confusion": judged.confusion() if single else None,
         "sizes": [asdict(one) | {"right": asdict(one.right)} for one in bins],
+        "localisation": None if localised is None else localised.facts(),
         "mistakes": [{name: value for name, value in asdict(one).items() if name != "figure"} for one in mistakes],
     }
     page, data = folder.path / "report.html", folder.path / "report.json"
@@ -120,6 +124,8 @@ def write_training_report(
         classes=classes,
         confusions=confusions,
         mistakes=mistakes,
+        localised=localised,
+        word=inputs.word,
         options=folder.config().get("options", {}),
         environment=json.loads((folder.path / "environment.json").read_text(encoding="utf-8")),
     )

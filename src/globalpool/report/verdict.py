@@ -12,12 +12,14 @@ FELL, LEARNED = 0.05, 0.95
 GAP = 0.1
 
 
-def verdict_of(right: Share, judged: Judged, result: TrainingResult, part: str, classes: Sequence[str]) -> str:
-    """The report's first sentences; ``part``: "test" or "validation", which the judged pictures are."""
+def verdict_of(
+    right: Share, judged: Judged, result: TrainingResult, part: str, classes: Sequence[str], word: str = "picture"
+) -> str:
+    """The report's first sentences; ``part``: "test" or "validation", what was judged; ``word``: for a sample."""
     what = "held-out" if part == "test" else "validation"
     unit = "entirely right" if judged.multi_label else "right"
     sentences = [
-        f"{100 * right.value:.1f} % of {right.count} {what} pictures are {unit} "
+        f"{100 * right.value:.1f} % of {right.count} {what} {word}s are {unit} "
         f"(95 % interval {100 * right.low:.1f} to {100 * right.high:.1f} %)"
     ]
     if not judged.multi_label:
@@ -27,14 +29,14 @@ def verdict_of(right: Share, judged: Judged, result: TrainingResult, part: str, 
         if right.low <= guess:
             sentences.append("That is not reliably better than guessing")
     if part == "validation":
-        sentences.append("The best epoch was chosen on these pictures, so the figure is a little too good")
+        sentences.append(f"The best epoch was chosen on these {word}s, so the figure is a little too good")
     if len(result.epochs) > 1:
         sentences.append(f"Best epoch: {result.best} of {len(result.epochs)}")
-    advice = advice_of(result)
+    advice = advice_of(result, word)
     return ". ".join([*sentences, advice] if advice else sentences) + "."
 
 
-def advice_of(result: TrainingResult) -> str:
+def advice_of(result: TrainingResult, word: str = "picture") -> str:
     """What would help most, by the curve; nothing where it does not say.
 
     More epochs where the run is undertrained: over its last quarter the training loss still fell by more than
@@ -56,7 +58,7 @@ def advice_of(result: TrainingResult) -> str:
         )
     gap = best.train_accuracy - best.validation_accuracy
     if gap > GAP:
-        return f"Training pictures are right {100 * gap:.0f} points more often: more pictures would help"
+        return f"Training {word}s are right {100 * gap:.0f} points more often: more {word}s would help"
     return ""
 
 
