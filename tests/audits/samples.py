@@ -1,6 +1,7 @@
 """Samples and small classifiers whose behaviour can be written down."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,9 @@ def head(
     return PooledClassifier(trunk, pool, tail).eval()
 
 
-def convolution(kernel: Tensor, stride: int = 1, padding: int = 0, mode: str = "zeros", channels: int = 3) -> nn.Conv2d:
+def convolution(
+    kernel: Tensor, stride: int = 1, padding: int = 0, mode: Literal["zeros", "circular"] = "zeros", channels: int = 3
+) -> nn.Conv2d:
     """Each channel by itself with one ``kernel (k, k)``, without bias."""
     side = kernel.shape[0]
     layer = nn.Conv2d(

@@ -45,7 +45,8 @@ def from_stationary(maps: Tensor) -> Tensor:
     spectrum = torch.fft.fftn(maps, s=padded, dim=axes).abs().square().mean(0)
     sums = torch.fft.ifftn(spectrum, dim=tuple(axis - 1 for axis in axes)).real  # over pairs at each lag
     variance = maps.square().flatten(2).mean((0, 2))
-    return count**2 * variance / sums.flatten(1).sum(1)
+    found: Tensor = count**2 * variance / sums.flatten(1).sum(1)
+    return found
 
 
 def measured(maps: Tensor, vectors: Tensor) -> Tensor:

@@ -30,6 +30,12 @@ class Table:
         place = self.columns.index(name)
         return tuple(row[place] for row in self.rows)
 
+    def number(self, row: Cell, column: str) -> float:
+        """The number below ``column`` in the row that begins with ``row``; NaN where there is none."""
+        (cells,) = (cells for cells in self.rows if cells[0] == row)
+        cell = cells[self.columns.index(column)]
+        return float(cell) if isinstance(cell, int | float) else math.nan
+
     def where(self, name: str, value: Cell) -> "Table":
         """The rows whose cell below ``name`` is ``value``."""
         place = self.columns.index(name)

@@ -154,12 +154,9 @@ def _causes(sizes: list[_Size], base: _Size, split: dict[float, Shares], side: i
 
 def _advice(own: Shares, causes: Table, worst: _Size, best: _Size, measured: float, side: int, labelled: bool) -> str:
     pixels, recommended = round(side * worst.factor), round(side * best.factor)
-    (row,) = causes.where("side", pixels).rows
-    told = dict(zip(causes.columns, row, strict=True))
-    shown = ", ".join(
-        f"{name} {_percent(told[name])} (predicted {_percent(told[name + ', predicted'])})"
-        for name in ("count", "scale")
-    )
+    told = {name: causes.number(pixels, name) for name in ("count, predicted", "scale, predicted")}
+    count = f"count {_percent(own.count)} (predicted {_percent(told['count, predicted'])})"
+    scale = f"scale {_percent(own.scale)} (predicted {_percent(told['scale, predicted'])})"
     if own.count > COUNT:
         cure = "classifier.at_resolution undoes the count"
     elif own.scale > max(own.common, own.own):
@@ -170,13 +167,13 @@ def _advice(own: Shares, causes: Table, worst: _Size, best: _Size, measured: flo
         cure = "train at several sizes, or resize to the recommended one"
     basis = "" if labelled else ", by its own classes"
     return (
-        f"At {pixels} px confidence moves by {measured:+.2f}; causes of the logits' drift: {shown}, common shift "
-        f"{_percent(own.common)}, each sample's own {_percent(own.own)}; lowest NLL at {recommended} px{basis}; {cure}."
+        f"At {pixels} px confidence moves by {measured:+.2f}; causes of the logits' drift: the pool's {count}, "
+        f"the trunk's {scale}, common shift {_percent(own.common)}, each sample's own {_percent(own.own)}; lowest NLL at {recommended} px{basis}; {cure}."
     )
 
 
-def _percent(share: Cell) -> str:
-    return f"{100 * float(share or 0):.0f} %"
+def _percent(share: float) -> str:
+    return f"{100 * share + 0.0:.0f} %".replace("-0 %", "0 %")
 
 
 def _side(x: Tensor) -> int:

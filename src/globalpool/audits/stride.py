@@ -37,6 +37,6 @@ def reach(classifier: PooledClassifier, x: Tensor) -> Reach:
     whole = all(side == own * n for side, own, n in zip(size, stride, seen.shape, strict=True))
     diameters = []
     for axis, own in enumerate(stride):
-        along = seen.movedim(axis, 0).flatten(1).any(1)
+        along = seen.movedim(axis, 0).reshape(seen.shape[axis], -1).any(1)
         diameters.append(int(along.sum() + 1) * own)
     return Reach(stride, tuple(diameters), whole)
