@@ -75,7 +75,12 @@ def main(out: Path) -> None:
     control = shuffled(maps, random)
     own, other = from_stationary(maps), from_stationary(control)
     alive = own.isfinite() & other.isfinite()
-    network.hist([own[alive].tolist(), other[alive].tolist()], bins=40, label=["photographs", "positions shuffled"])
+    network.hist(
+        [own[alive].tolist(), other[alive].tolist()],
+        bins=30,
+        range=(0, 150),
+        label=["photographs", "positions shuffled"],
+    )
     network.axvline(49, color="gray", linewidth=0.8)
     network.set(title="EfficientNet-Lite0, 7 x 7", xlabel="effective positions of 49", ylabel="channels")
     print(f"a channel's mean over a photograph is worth {float(own[alive].median()):.1f} positions of 49 (median),")

@@ -21,12 +21,12 @@ def flat(count: int, side: int) -> Tensor:
 
 def small(pool: Pool) -> PooledClassifier:
     """Logits of a few units at 8 x 8 pixels, whatever the pool counts."""
-    classifier = head(nn.Conv2d(3, 3, 1, bias=False), 3, pool=pool)
-    size = torch.Generator().manual_seed(0)
+    trunk = nn.Conv2d(3, 3, 1, bias=False)
+    classifier = head(trunk, 3, pool=pool)
+    assert isinstance(classifier.tail, nn.Linear)
     with torch.no_grad():
-        classifier.trunk.weight.copy_(torch.randn(3, 3, 1, 1, generator=size))
-        scale = classifier.pool(torch.ones(1, 3, 8, 8))[0, 0]
-        classifier.tail.weight.div_(scale)
+        trunk.weight.copy_(noise(3, 3, 1, 1, seed=5))
+        classifier.tail.weight.div_(pool(torch.ones(1, 3, 8, 8))[0, 0])
     return classifier
 
 
@@ -53,6 +53,7 @@ def test_a_sum_is_caught_and_its_drift_is_the_count_predicted_and_measured(pool:
 
 def test_a_sum_at_twice_the_size_is_a_softmax_at_a_quarter_of_the_temperature() -> None:
     classifier = small(Sum())
+    assert isinstance(classifier.tail, nn.Linear)
     classifier.tail.bias.data.zero_()
     inputs = flat(5, 8)
     table = RESOLUTION(classifier, samples(inputs)).table

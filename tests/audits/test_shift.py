@@ -1,5 +1,7 @@
 """Shift: exact invariance, the border bound, rewired operations against modules, planted failures."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -16,31 +18,26 @@ ONE = torch.tensor([[1.0]])
 BOX = torch.full((3, 3), 1 / 9)
 
 
-def rows(table):  # type: ignore[no-untyped-def]
-    return {row[0]: row for row in table.rows}
-
-
 def test_borders_that_go_round_are_circular_padding() -> None:
     x = noise(2, 3, 8, 8)
     layers = [nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 5, stride=2, padding=(2, 1), dilation=1)]
-    for layer in layers:
+    for layer, (rows, columns) in zip(layers, ((1, 1), (2, 1)), strict=True):
         with torch.no_grad(), CircularBorders() as borders:
             found = layer(x)
         assert borders.padded == 1
-        layer.padding_mode, own = "circular", layer.padding
-        layer._reversed_padding_repeated_twice = [own[1], own[1], own[0], own[0]]
-        assert torch.allclose(found, layer(x), atol=1e-6)
+        wide = pad(x, (columns, columns, rows, rows), "circular")
+        assert torch.allclose(found, conv2d(wide, layer.weight, layer.bias, layer.stride), atol=1e-6)
     with torch.no_grad(), CircularBorders():
         assert torch.equal(pad(x, (0, 1, 2, 0)), pad(pad(x, (0, 1, 0, 0), "circular"), (0, 0, 2, 0), "circular"))
         whole = nn.functional.max_pool2d(x, 3, 2, 1)
     wide = pad(x, (1, 1, 1, 1), "circular")
     assert torch.equal(whole, nn.functional.max_pool2d(wide, 3, 2))
     volume = noise(1, 2, 4, 4, 4)
-    layer = nn.Conv3d(2, 2, 3, padding=1, padding_mode="circular")
-    expected = layer(volume)
-    layer.padding_mode = "zeros"
+    solid = nn.Conv3d(2, 2, 3, padding=1, padding_mode="circular")
+    expected = solid(volume)
+    solid.padding_mode = "zeros"
     with torch.no_grad(), CircularBorders():
-        assert torch.allclose(layer(volume), expected, atol=1e-6)
+        assert torch.allclose(solid(volume), expected, atol=1e-6)
 
 
 def test_a_low_pass_before_the_stride_is_a_filter_between_convolution_and_subsampling() -> None:
@@ -72,13 +69,14 @@ def test_a_network_of_circular_borders_is_invariant_to_whole_strides_and_a_smoot
     classifier = head(trunk, 3)
     found = SHIFT(classifier, samples(noise(6, 3, 32, 32) + 2 * noise(6, 3, 1, 1)))
     assert found.verdict == "pass"
-    known = rows(found.table)
+    known = found.table
     for name in ("map, going round", "input, whole strides, borders that go round"):
-        assert known[name][1] == 0.0
-        assert known[name][2] == pytest.approx(0, abs=1e-5)
-    assert known["input, whole strides"][2] > 1e-4  # the second layer pads with zeros
-    ((shift, field, bound, largest),) = found.tables[1].rows
-    assert (shift, bound) == (1, pytest.approx((1 + field) / 32))
+        assert known.number(name, "predicted") == 0
+        assert known.number(name, "change of the logits") == pytest.approx(0, abs=1e-5)
+    assert known.number("input, whole strides", "change of the logits") > 1e-4  # the second layer pads with zeros
+    bounds = found.tables[1]
+    field, bound, largest = (bounds.number(1, name) for name in bounds.columns[1:])
+    assert bound == pytest.approx((1 + field) / 32)
     assert 0 < largest <= bound
 
 
@@ -94,14 +92,15 @@ def test_subsampling_what_lies_between_its_grid_points_is_caught() -> None:
 
 
 def test_a_pool_that_reads_position_is_not_predicted_invariant_and_a_tail_behind_a_mean_is() -> None:
-    known = rows(SHIFT(head(nn.Identity(), 3, pool=Grid(2, 2)), samples(noise(4, 3, 8, 8))).table)
-    assert known["map, going round"][1] is None
-    assert known["map, going round"][2] > 1e-3
+    table = SHIFT(head(nn.Identity(), 3, pool=Grid(2, 2)), samples(noise(4, 3, 8, 8))).table
+    assert table.where("shift", "map, going round").column("predicted") == (None,)
+    assert table.number("map, going round", "change of the logits") > 1e-3
 
 
 def test_a_volume_and_a_signal_are_shifted_along_all_their_axes() -> None:
-    for dims in (1, 3):
+    axes: tuple[Literal[1, 3], ...] = (1, 3)
+    for dims in axes:
         inputs = noise(4, 3, *([16] * dims))
-        found = SHIFT(convnet(dims=dims, widths=(4, 8), num_classes=3), samples(inputs))  # type: ignore[arg-type]
+        found = SHIFT(convnet(dims=dims, widths=(4, 8), num_classes=3), samples(inputs))
         assert found.verdict in ("pass", "fail"), found.advice
-        assert rows(found.table)["input, whole strides, borders that go round"][2] < 1e-5
+        assert found.table.number("input, whole strides, borders that go round", "change of the logits") < 1e-5

@@ -60,6 +60,7 @@ def as_found(classifier: nn.Module) -> Iterator[None]:
     with evaluating(classifier):
         for parameter in parameters:
             parameter.requires_grad_(False)
+            parameter.grad = None  # what accumulates does so in place
         try:
             yield
         finally:

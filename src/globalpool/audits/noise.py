@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from globalpool.audits.audit import Audit
+from globalpool.audits.drift import centred
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
 from globalpool.audits.intervals import mean_interval
 from globalpool.audits.opened import opened_dense
@@ -25,6 +26,8 @@ from globalpool.classifier import PooledClassifier
 GREY_LEVELS, SHARE = 8 / 255, 0.1
 #: Share of the strongest response that a checkerboard on the input may have.
 LIMIT = 0.1
+#: Of the clean logits' size, what a response has to exceed to be one.
+ROUNDING = 1e-5
 STEPS, STEP = 7, 0.25
 
 
@@ -34,10 +37,12 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     amplitude = amplitude_of(data)
     rows: dict[str, list[Tensor]] = {}
     mapped: dict[str, list[Tensor]] = {}
+    sizes: list[Tensor] = []
     notes: list[str] = []
     for x, _, _ in clock.within(data.batches(4), "batches of up to 4 samples", least=1):
         random = data.generator()
         before = _Reached(classifier, x)
+        sizes.append(centred(before.logits).square().mean(1).sqrt())
         try:
             for name, (told, tried) in map_gains(classifier, x, random).items():
                 mapped.setdefault(name, []).append(torch.stack([told, tried], 1))
@@ -50,7 +55,7 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
             rows.setdefault(name, []).append(before.response(attack(classifier, x, scaled, random)))
     responses = {name: torch.cat(parts) for name, parts in rows.items()}
     gains = {name: torch.cat(parts) for name, parts in mapped.items()}
-    return _finding(responses, gains, amplitude, tuple(notes + clock.notes))
+    return _finding(responses, torch.cat(sizes), gains, amplitude, tuple(notes + clock.notes))
 
 
 def map_gains(classifier: PooledClassifier, x: Tensor, random: torch.Generator) -> dict[str, tuple[Tensor, Tensor]]:
@@ -124,19 +129,20 @@ class _Reached:
         The change of the map is that of its features; the vector's is divided by what the pool gives of ones.
         """
         features, vectors, logits = self._look(x)
-        moved = logits - self.logits
-        moved = moved - moved.mean(1, keepdim=True)
+        moved = centred(logits - self.logits)
         same = (logits.argmax(1) == self.logits.argmax(1)).double()
         changes = [features - self.map, vectors - self.vectors, moved]
         return torch.stack([*(change.flatten(1).square().mean(1).sqrt() for change in changes), same], 1)
 
 
 def _finding(
-    responses: dict[str, Tensor], gains: dict[str, Tensor], amplitude: Tensor, notes: tuple[str, ...]
+    responses: dict[str, Tensor], size: Tensor, gains: dict[str, Tensor], amplitude: Tensor, notes: tuple[str, ...]
 ) -> Finding:
     plain = [name for name in responses if name not in ("FGSM", "PGD")]
     strongest = torch.stack([responses[name][:, 2] for name in plain]).amax(0)
-    ratio = responses["checkerboard"][:, 2] / strongest.clamp(min=torch.finfo(torch.float64).tiny)
+    # Patterns that no logit hears of leave rounding, which has no ratio.
+    heard = strongest > ROUNDING * size
+    ratio = torch.where(heard, responses["checkerboard"][:, 2] / strongest.where(heard, 1), 0.0)
     measured, interval = mean_interval(ratio)
     predicted = None
     if gains:

@@ -166,9 +166,10 @@ def _advice(own: Shares, causes: Table, worst: _Size, best: _Size, measured: flo
     else:
         cure = "train at several sizes, or resize to the recommended one"
     basis = "" if labelled else ", by its own classes"
+    rest = f"common shift {_percent(own.common)}, each sample's own {_percent(own.own)}"
     return (
         f"At {pixels} px confidence moves by {measured:+.2f}; causes of the logits' drift: the pool's {count}, "
-        f"the trunk's {scale}, common shift {_percent(own.common)}, each sample's own {_percent(own.own)}; lowest NLL at {recommended} px{basis}; {cure}."
+        f"the trunk's {scale}, {rest}; lowest NLL at {recommended} px{basis}; {cure}."
     )
 
 
