@@ -3,6 +3,7 @@
 from globalpool.audits.audit import Audit, run_audits
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
 from globalpool.audits.gather import gather
+from globalpool.audits.gradient import GRADIENT
 from globalpool.audits.mixing import MIXING
 from globalpool.audits.noise import NOISE
 from globalpool.audits.position_leak import POSITION_LEAK
@@ -13,7 +14,10 @@ from globalpool.audits.shift import SHIFT
 from globalpool.audits.variance import VARIANCE
 
 #: Every audit, in the order in which they run.
-ALL: tuple[Audit, ...] = (RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING)
+ALL: tuple[Audit, ...] = (
+    *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING),
+    *(GRADIENT,),
+)
 
 __all__ = [
     "ALL",
