@@ -4,6 +4,7 @@ from globalpool.audits.audit import Audit, run_audits
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
 from globalpool.audits.gather import gather
 from globalpool.audits.gradient import GRADIENT
+from globalpool.audits.head_cost import HEAD_COST
 from globalpool.audits.mixing import MIXING
 from globalpool.audits.noise import NOISE
 from globalpool.audits.position_leak import POSITION_LEAK
@@ -16,7 +17,10 @@ from globalpool.audits.variance import VARIANCE
 #: Every audit, in the order in which they run.
 ALL: tuple[Audit, ...] = (
     *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING),
-    *(GRADIENT,),
+    *(
+        GRADIENT,
+        HEAD_COST,
+    ),
 )
 
 __all__ = [
