@@ -1,6 +1,8 @@
 """What the theory predicts of a trained classifier, beside what is measured; one question a file."""
 
+from globalpool.audits.area_bias import AREA_BIAS
 from globalpool.audits.audit import Audit, run_audits
+from globalpool.audits.faithfulness import FAITHFULNESS
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
 from globalpool.audits.gather import gather
 from globalpool.audits.gradient import GRADIENT
@@ -12,6 +14,7 @@ from globalpool.audits.resolution import RESOLUTION
 from globalpool.audits.run import audit
 from globalpool.audits.samples import AuditData
 from globalpool.audits.shift import SHIFT
+from globalpool.audits.sparsity import SPARSITY
 from globalpool.audits.variance import VARIANCE
 
 #: Every audit, in the order in which they run.
@@ -19,6 +22,9 @@ ALL: tuple[Audit, ...] = (
     *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING),
     *(
         GRADIENT,
+        FAITHFULNESS,
+        SPARSITY,
+        AREA_BIAS,
         HEAD_COST,
     ),
 )
