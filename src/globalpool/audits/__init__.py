@@ -2,6 +2,7 @@
 
 from globalpool.audits.area_bias import AREA_BIAS
 from globalpool.audits.audit import Audit, run_audits
+from globalpool.audits.consistency import CONSISTENCY
 from globalpool.audits.faithfulness import FAITHFULNESS
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
 from globalpool.audits.gather import gather
@@ -25,6 +26,7 @@ ALL: tuple[Audit, ...] = (
         FAITHFULNESS,
         SPARSITY,
         AREA_BIAS,
+        CONSISTENCY,
         HEAD_COST,
     ),
 )
