@@ -71,7 +71,7 @@ def test_shares_of_each_class() -> None:
     split = split_examples(data, validation=0.1, test=0.2)
     counts = {name: Counter(data.examples[i].labels[0] for i in split.part(name)) for name in PARTS}
     assert counts == {"train": {0: 140, 1: 28}, "validation": {0: 20, 1: 4}, "test": {0: 40, 1: 8}}
-    assert split.rule.startswith("by content: the smallest SHA-256 of the pixels in each class; copies, near copies")
+    assert split.rule.startswith("by content: the smallest SHA-256 of the content in each class; copies, near copies")
     assert split.rule.endswith("0.1 validation, 0.2 test")
     smallest = sorted(one.content for one in data.examples[:200])[:40]
     assert sorted(data.examples[i].content for i in split.test if i < 200) == smallest

@@ -43,9 +43,9 @@ def run(pictures: list[str], options: ExplainOptions) -> int:
 def print_table(explanation: Explanation) -> None:
     """The predictions, the proof and where everything lies."""
     names = [Path(row.path).name for row in explanation.predictions]
-    wide = max([len(name) for name in names] + [7])
+    wide = max([len(name) for name in names] + [len(explanation.word)])
     label = max([len(row.label) for row in explanation.predictions] + [5])
-    head = f"{'picture':{wide}}  {'class':{label}}  {'p':>5}  {'logit':>7}"
+    head = f"{explanation.word:{wide}}  {'class':{label}}  {'p':>5}  {'logit':>7}"
     print(f"{head} = {'for':>7} {'against':>8} {'offset':>7}   residual")
     above = ""
     for name, row in zip(names, explanation.predictions, strict=True):
@@ -60,11 +60,12 @@ def print_table(explanation: Explanation) -> None:
     print("logit, for, against and offset are compared with the mean of all classes")
     print(f"evidence: {explanation.kind or 'none'}; largest residual {explanation.residual:.1e} logits")
     if not math.isnan(share):
-        print(f"offset: {100 * share:.1f} % of the logits' variation between pictures")
+        print(f"offset: {100 * share:.1f} % of the logits' variation between {explanation.word}s")
     for path, reason in explanation.errors[:10]:
         print(f"not explained: {reason}" if path in reason else f"not explained: {path}: {reason}")
     if len(explanation.errors) > 10:
         print(f"not explained: {len(explanation.errors) - 10} more, see errors.csv")
     if explanation.passed_over:
-        print(f"passed over: {len(explanation.passed_over)} files without a picture's suffix, named in the report")
+        count = len(explanation.passed_over)
+        print(f"passed over: {count} files without the suffix of a {explanation.word}, named in the report")
     print(f"report: {explanation.out / 'index.html'}")

@@ -26,7 +26,7 @@ def finish(folder: RunFolder, prepared: Prepared, result: TrainingResult, locali
     part: Part = "test" if split.test else "validation"
     batches = prepared.judged(split.part(part), Rank())
     if batches is None:
-        print(f"no picture was held out; weights: {folder.path}")
+        print(f"no {prepared.architecture.inputs.word} was held out; weights: {folder.path}")
         return
     classifier = load_run(folder.path)
     judged = judge(classifier, batches)
@@ -44,7 +44,7 @@ def finish(folder: RunFolder, prepared: Prepared, result: TrainingResult, locali
         found = localised.accuracy
         print(f"{found.metric} {found.accuracy} over {found.samples} pictures, centre baseline {found.centre}")
     print(f"report: {report.page}")
-    print(f"next: globalpool predict {folder.path} PICTURES --out DIR")
+    print(f"next: globalpool predict {folder.path} {prepared.architecture.inputs.word.upper()}S --out DIR")
 
 
 def _localised(prepared: Prepared, classifier: PooledClassifier, part: Part) -> Localised | None:

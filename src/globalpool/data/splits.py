@@ -9,7 +9,7 @@ from globalpool.data.labelled import below
 from globalpool.data.units import Unit, units
 from globalpool.errors import DataError
 
-RULE = "by content: the smallest SHA-256 of the pixels in each class; copies, near copies and groups stay together"
+RULE = "by content: the smallest SHA-256 of the content in each class; copies, near copies and groups stay together"
 GIVEN = "as given by the data; training pictures that validation or test hold too are not used"
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")

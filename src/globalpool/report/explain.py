@@ -95,6 +95,7 @@ def explain(
             offset_share=variation.offset_share(),
             kind=kind,
             passed_over=tuple(map(str, found.passed_over)),
+            word=inputs.word,
         )
         write_page(out / "index.html", result, size)
     return result

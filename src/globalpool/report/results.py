@@ -33,7 +33,8 @@ class Explanation:
 
     ``errors``: (path, reason) of files that could not be read or explained; ``residual``: the largest, logit units;
     ``offset_share``: share of the logits' variation between pictures that the offset carries (NaN where they do not
-    vary); ``kind`` of the evidence; ``passed_over``: files in searched folders without a picture's suffix.
+    vary); ``kind`` of the evidence; ``passed_over``: files in searched folders without a known
+    suffix; ``word``: what one sample is called.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class Explanation:
     offset_share: float
     kind: str
     passed_over: tuple[str, ...]
+    word: str = "picture"
 
 
 #: The columns of predictions.csv; ``class`` is the label.
