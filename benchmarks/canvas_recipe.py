@@ -245,17 +245,8 @@ def main(updates: int, threads: int, run: Path | None) -> None:
     torch.set_num_threads(threads)
     classifier, seconds = trained(updates, run)
     facts = {"machine": platform.machine(), "torch": torch.__version__.partition("+")[0]}
-    paces = stored().get(updates, {}).get("paces", [])
-    keep(
-        {
-            "updates": updates,
-            "seconds": round(seconds),
-            "threads": threads,
-            **facts,
-            **measured(classifier),
-            "paces": paces,
-        }
-    )
+    found = {"paces": stored().get(updates, {}).get("paces", []), **measured(classifier)}
+    keep({"updates": updates, "seconds": round(seconds), "threads": threads, **facts, **found})
 
 
 def time_pace(updates: int, threads: int, counted: int) -> None:
