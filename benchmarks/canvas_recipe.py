@@ -44,7 +44,7 @@ from globalpool.training import Epoch, Judged, RunFolder, TrainingSettings, judg
 from globalpool.training.predictions import Share, share
 
 RESULTS = Path(__file__).parent / "results"
-BAR, BEHIND, MARGIN, SECONDS, KEPT, BATCH, EPOCHS = 0.98, 2.0, 0.15, 600, 200, 64, 20
+BAR, BEHIND, MARGIN, SECONDS, LONGER, KEPT, BATCH, EPOCHS = 0.98, 2.0, 0.15, 600, 1800, 200, 64, 20
 #: Steps are cheap on small canvases, and digits are as various there from 64 pixels on.
 SQUARES = (48, 48, 64, 64, 64, 80, 80, 96, 112, 128)
 #: Of the squares' areas; one panorama is larger, since those that are judged reach 128 x 512.
@@ -188,6 +188,13 @@ def page(rows: list[dict[str, Any]]) -> str:
             ),
             "",
         ]
+    for one in rows[-1].get("paces", ()):
+        if one["threads"] == 2 and one["each"] * rows[-1]["updates"] < 0.9 * LONGER:
+            reached = round(LONGER / one["each"] / 100) * 100
+            lines += [
+                f"Not run yet: the figure after {LONGER} s, at that pace `--updates {reached} --run FOLDER`.",
+                "",
+            ]
     lines += [
         f"The bar of {SECONDS} s is for two cores. Wall time on one thread of a shared machine says little of it: the "
         "work is fixed by the number of updates.",
