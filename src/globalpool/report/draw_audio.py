@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Frequencies that are written at the axis, where they are in range (Hz).
 MARKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000)
+#: Share of the axis between two of them at least.
+APART = 0.08
 FOR, AGAINST = "#b2182b", "#2166ac"
 
 
@@ -91,14 +93,13 @@ def draw_recording(item: Recording, inputs: Recordings, panels: Panels) -> "Figu
     for number, (one, (evidence, text)) in enumerate(zip(placed, panels, strict=True)):
         over, below = axes[1 + 2 * number : 3 + 2 * number]
         _draw_map(figure, over, decibels, one, inputs, limit)
-        over.set_title(text.replace("\n", ", "), fontsize=9, parse_math=False)
+        told = f"{text} = area {one.curve.sum():+.2f}, offset {float(evidence.offset):+.2f}"
+        over.set_title(told.replace("\n", ", "), fontsize=9, parse_math=False)
         below.stairs(one.per_second.clip(min=0), one.edges, fill=True, color=FOR)
         below.stairs(one.per_second.clip(max=0), one.edges, fill=True, color=AGAINST)
         below.axhline(0, color="black", linewidth=0.5)
         below.set_ylim(-1.05 * most, 1.05 * most)
         below.set_ylabel("logits / s", fontsize=8)
-        told = f"area {one.curve.sum():+.2f}, offset {float(evidence.offset):+.2f}: {float(evidence.logits):+.2f}"
-        below.text(0.995, 0.95, told, transform=below.transAxes, ha="right", va="top", fontsize=8)
     axes[-1].set_xlabel("seconds")
     axes[-1].set_xlim(0, seconds)
     for panel in axes:
@@ -152,6 +153,10 @@ def _extent(decibels: NDArray[np.float64], seconds: float) -> tuple[float, float
 def _mark(axis: "Axes", inputs: Recordings) -> None:
     """Frequencies at the axis, where their bands lie."""
     centres = inputs.filters.centres
-    marks = [mark for mark in MARKS if centres[0] <= mark <= centres[-1]]
-    axis.set_yticks(np.interp(marks, centres, np.arange(len(centres))).tolist(), [f"{mark}" for mark in marks])
+    places: dict[int, float] = {}
+    for mark in (mark for mark in MARKS if centres[0] <= mark <= centres[-1]):
+        place = float(np.interp(mark, centres, np.arange(len(centres))))
+        if not places or place - max(places.values()) > APART * len(centres):
+            places[mark] = place
+    axis.set_yticks(list(places.values()), [f"{mark}" for mark in places])
     axis.set_ylabel("Hz", fontsize=8)
