@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "graphs": ("globalpool.data.graphs", "Graphs"),
     "signals": ("globalpool.data.signals", "Signals"),
     "audio": ("globalpool.data.recordings", "Recordings"),
+    "volumes": ("globalpool.data.volumes", "Volumes"),
 }
 
 

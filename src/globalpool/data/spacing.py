@@ -1,4 +1,4 @@
-"""Volumes at another spacing, by MONAI: every voxel at the same physical points, to the outer borders."""
+"""Volumes at another spacing, by MONAI: everything stays at its physical point, and so do the outer borders."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from globalpool.data.volume import Axis, Volume, check_shape
+from globalpool.data.volume import Axis, Volume, check_shape, resized_axis
 from globalpool.errors import DataError
 from globalpool.extras import need
 
@@ -18,7 +18,7 @@ def evened(volume: Volume) -> Volume:
     is even already. Voxels without a value stay without.
     """
     values, axes = volume.values, list(volume.axes)
-    affine = volume.affine.copy()
+    affine = volume.affine
     for number, axis in enumerate(volume.axes):
         if axis.is_even:
             continue
@@ -27,10 +27,7 @@ def evened(volume: Volume) -> Volume:
         check_shape(volume.path, (*values.shape[: number + 1], count, *values.shape[number + 2 :]))
         even = Axis.even(axis.name, axis.unit, count, whole / count)
         values = _linear(values, number + 1, axis.places, even.places)
-        # Outer borders stay; the centre of the first voxel moves with its length.
-        direction = affine[:3, number] / axis.spacing
-        affine[:3, 3] += direction * (even.spacing - axis.spacing) / 2
-        affine[:3, number] = direction * even.spacing
+        affine = resized_axis(affine, number, axis.spacing, even.spacing)
         axes[number] = even
     if axes == list(volume.axes):
         return volume
@@ -40,9 +37,9 @@ def evened(volume: Volume) -> Volume:
 def at_spacing(volume: Volume, spacing: tuple[float, float, float]) -> Volume:
     """The volume at ``spacing``, lengths of a voxel along its axes in their units, as nearly as whole voxels allow.
 
-    ``monai.transforms.Spacing``, trilinear, from border to border; an axis that shrinks is smoothed first, so that
-    what is finer than the new voxels does not fold into them. Uneven axes are evened before. Voxels without a value
-    count as 0 there and stay absent where they are more than half.
+    ``monai.transforms.SpatialResample``, trilinear, from border to border; an axis that shrinks is smoothed first, so
+    that what is finer than the new voxels does not fold into them. Uneven axes are evened before. Voxels without a
+    value take no part; a new voxel of more than half such ones has none.
     """
     if not all(np.isfinite(step) and step > 0 for step in spacing):
         raise DataError("at_spacing", "three positive lengths of a voxel", str(spacing))
@@ -56,10 +53,13 @@ def at_spacing(volume: Volume, spacing: tuple[float, float, float]) -> Volume:
     exact = tuple(own * old / new for own, old, new in zip(even.spacing, even.shape, counts, strict=True))
     missing = np.isnan(even.values).any(0)
     known = np.where(missing, np.float32(0), even.values)
-    values, affine = _resampled(known, even, exact)
+    affine = even.affine.copy()
+    for number, step in enumerate(exact):
+        affine = resized_axis(affine, number, even.spacing[number], step)
+    values = _resampled(known, even, affine, counts)
     if bool(missing.any()):
-        share, _ = _resampled(np.asarray(missing, dtype=np.float32)[None], even, exact)
-        values = np.where(share > 0.5, np.float32(np.nan), values)
+        share = _resampled(np.asarray(~missing, dtype=np.float32)[None], even, affine, counts)
+        values = np.where(share < 0.5, np.float32(np.nan), values / np.maximum(share, 0.5))
     first, second, third = (
         Axis.even(axis.name, axis.unit, count, step) for axis, count, step in zip(even.axes, counts, exact, strict=True)
     )
@@ -68,22 +68,22 @@ def at_spacing(volume: Volume, spacing: tuple[float, float, float]) -> Volume:
 
 
 def _resampled(
-    values: NDArray[np.float32], even: Volume, spacing: tuple[float, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    values: NDArray[np.float32], even: Volume, affine: NDArray[np.float64], counts: list[int]
+) -> NDArray[np.float32]:
     transforms = need("monai.transforms", "volumes", "at_spacing")
     meta = need("monai.data", "volumes", "at_spacing").MetaTensor
-    factors = np.asarray(spacing) / np.asarray(even.spacing)
-    if bool((factors > 1).any()):
-        # The deviation at which a Gaussian halves what the new grid can no longer hold, in old voxels.
-        smooth = transforms.GaussianSmooth(sigma=[0.4 * float(f) if f > 1 else 0.0 for f in factors])
+    factors = [old / new for old, new in zip(even.shape, counts, strict=True)]
+    if max(factors) > 1:
+        # Half the voxels' new length as deviation leaves little of what the new grid can no longer hold.
+        smooth = transforms.GaussianSmooth(sigma=[factor / 2 if factor > 1 else 0.0 for factor in factors])
         # Divided by what a volume of ones becomes: beyond the borders MONAI smooths with zeros.
         ones = smooth(torch.ones(1, *values.shape[1:]))
         values = (smooth(torch.from_numpy(values)) / ones).numpy()
-    resample = transforms.Spacing(
-        pixdim=spacing, mode="bilinear", padding_mode="border", scale_extent=True, dtype=torch.float64
-    )
-    moved = resample(meta(torch.from_numpy(values), affine=torch.from_numpy(even.affine)))
-    return np.asarray(moved.numpy(), dtype=np.float32), np.asarray(moved.affine.numpy(), dtype=np.float64)
+    # Not Spacing: its offset with scale_extent does not keep the outer borders.
+    resample = transforms.SpatialResample(mode="bilinear", padding_mode="border", dtype=torch.float64)
+    source = meta(torch.from_numpy(values), affine=torch.from_numpy(even.affine))
+    moved = resample(source, dst_affine=torch.from_numpy(affine), spatial_size=counts)
+    return np.asarray(moved.numpy(), dtype=np.float32)
 
 
 def _linear(

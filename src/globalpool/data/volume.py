@@ -130,6 +130,15 @@ def between_borders(affine: NDArray[np.float64], third: Axis) -> NDArray[np.floa
     return even
 
 
+def resized_axis(affine: NDArray[np.float64], number: int, before: float, after: float) -> NDArray[np.float64]:
+    """``affine`` of even voxels with another length along one axis: outer borders stay, the first centre moves."""
+    changed = affine.copy()
+    direction = affine[:3, number] / before
+    changed[:3, 3] += direction * (after - before) / 2
+    changed[:3, number] = direction * after
+    return changed
+
+
 def check_shape(path: Path, shape: Sequence[int], hint: str = "") -> None:
     """DataError unless ``(C, I, J, K)`` can be a volume; before anything of that size is made."""
     expected = f"1 to {MAX_VALUES:,} values along channels and three axes"

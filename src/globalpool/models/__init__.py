@@ -5,6 +5,7 @@ from globalpool.models.efficientnet import efficientnet_lite0
 from globalpool.models.graphs import GraphTrunk, gcn, gin
 from globalpool.models.hierarchy import Hierarchy, Levels, node_evidence
 from globalpool.models.padded import PaddedSequential
+from globalpool.models.resnet3d import resnet3d
 from globalpool.models.spectrogram import bandwise, framewise
 from globalpool.models.windowed import WindowedClassifier
 
@@ -21,4 +22,5 @@ __all__ = [
     "gcn",
     "gin",
     "node_evidence",
+    "resnet3d",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from globalpool.classifier import PooledClassifier
+from globalpool.models.padded import PaddedSequential, through
 from globalpool.pools import Mean, Pool
 
 
@@ -17,7 +18,7 @@ class ResidualBlock3d(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.branch = nn.Sequential(
+        self.branch = PaddedSequential(
             nn.Conv3d(in_channels, channels, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm3d(channels),
             nn.ReLU(inplace=True),
@@ -26,7 +27,7 @@ class ResidualBlock3d(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Sequential(
+            self.shortcut = PaddedSequential(
                 nn.Conv3d(in_channels, channels, 1, stride=stride, bias=False), nn.BatchNorm3d(channels)
             )
         self.relu = nn.ReLU(inplace=True)
@@ -35,6 +36,12 @@ class ResidualBlock3d(nn.Module):
         """``(N, in_channels, I, J, K)`` to ``(N, channels, ...)`` at the block's stride."""
         result: Tensor = self.relu(self.branch(x) + self.shortcut(x))
         return result
+
+    def padded(self, values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """The block over samples of several sizes; see ``PaddedSequential``."""
+        branch, after = self.branch.padded(values, sizes)
+        shortcut, _ = through(self.shortcut, values, sizes)
+        return self.relu(branch + shortcut), after
 
 
 def resnet3d(
@@ -64,4 +71,4 @@ def resnet3d(
             channels = width
     pool = Mean() if pool is None else pool
     tail = nn.Linear(pool.out_features(channels), num_classes)
-    return PooledClassifier(nn.Sequential(*layers), pool, tail, labels=labels)
+    return PooledClassifier(PaddedSequential(*layers), pool, tail, labels=labels)

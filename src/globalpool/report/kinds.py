@@ -20,12 +20,14 @@ DRAW: dict[str, tuple[str, str]] = {
     "pictures": ("globalpool.report.draw_pictures", "draw_picture"),
     "signals": ("globalpool.report.draw_signals", "draw_signal"),
     "audio": ("globalpool.report.draw_audio", "draw_recording"),
+    "volumes": ("globalpool.report.draw_volumes", "draw_volume"),
 }
 #: By kind, where files lie beside the figure: module and function ``(path without suffix, item, inputs, evidence)``,
 #: the raw evidence of one sample for the classes shown, which gives the files written.
 SAVE: dict[str, tuple[str, str]] = {
     "signals": ("globalpool.report.draw_signals", "save_signal"),
     "audio": ("globalpool.report.draw_audio", "save_recording"),
+    "volumes": ("globalpool.report.draw_volumes", "save_volume"),
 }
 
 

@@ -49,6 +49,14 @@ def _graph_trunk(make: Callable[..., PooledClassifier]) -> Callable[..., nn.Modu
     return trunk
 
 
+def _resnet3d(channels: int, dims: int, *widths: int, **settings: Any) -> nn.Module:
+    if dims != 3:
+        raise TrainingError("resnet3d", "volumes", f"inputs with {dims} axes", "Take convnet.")
+    if widths:
+        settings["widths"] = widths
+    return models.resnet3d(channels, **settings).trunk
+
+
 #: Trunks of this package, by name.
 OWN: dict[str, Callable[[], nn.Module]] = {
     "efficientnet_lite0": lambda: models.efficientnet_lite0(pretrained=False).trunk,
@@ -60,6 +68,7 @@ MADE: dict[str, Callable[..., nn.Module]] = {
     "bandwise": _apart(bandwise, "bandwise"),
     "gcn": _graph_trunk(models.gcn),
     "gin": _graph_trunk(models.gin),
+    "resnet3d": _resnet3d,
 }
 
 
