@@ -4,7 +4,7 @@
 
 Three photographs of different sizes go through one trained network at their own aspect. Their feature maps meet in
 one batch, once padded and once ragged. A careless mean over the padded canvas dilutes every logit; the figure shows
-how far, as the canvas grows.
+how far, as the canvas grows; and what another resolution does, which no pool can undo: the audit of the same network.
 """
 
 import sys
@@ -14,6 +14,8 @@ import torch
 from matplotlib.figure import Figure
 
 import globalpool as gp
+from globalpool.audits import RESOLUTION
+from globalpool.report.audit_figures import draw_chart
 
 SIDES = (("chelsea.png", (224, 320)), ("coffee.png", (224, 352)), ("astronaut.png", (256, 256)))
 
@@ -62,8 +64,14 @@ def main(out: Path) -> None:
         bias = float(head.tail.bias[k])
         predicted = [bias + (careful[0] - bias) * high * wide / side**2 for side in growth]
 
-    figure = Figure((6, 3.6), layout="constrained")
-    axes = figure.subplots()
+    (found,) = gp.audit(classifier, [paths[name] for name, _ in SIDES], audits=[RESOLUTION])
+    print(found.advice)
+    assert all(float(growth or 0) == 1 for growth in found.tables[1].column("count factor, measured"))
+
+    figure = Figure((12, 3.6), layout="constrained")
+    axes, sizes_of = figure.subplots(1, 2)
+    draw_chart(sizes_of, found.charts[0])
+    sizes_of.set_title("resized whole: confidence, and what the vectors' length predicts", fontsize=10)
     axes.plot(growth, careful, "o-", label="with sizes=: the sample's own extent")
     axes.plot(growth, careless, "s-", label="careless mean over the canvas")
     axes.plot(growth, predicted, "k:", label="predicted: evidence diluted by positions / canvas")

@@ -74,7 +74,7 @@ def main(out: Path) -> None:
     assert spec is not None
     chosen = [path for path in gp.data.photographs() if path.stem in ("chelsea", "coffee")]
     x = torch.cat([gp.data.prepare(gp.data.read_picture(path), spec, spec.size) for path in chosen])
-    said = classifier(x).argmax(1)
+    said = classifier(x).argmax(1)[:, None]
     random = torch.Generator().manual_seed(AuditData.seed)
     levels: tuple[int, ...] = (0, 1, 4, 8)
     kept: dict[str, list[float]] = {}
@@ -85,8 +85,7 @@ def main(out: Path) -> None:
         moved |= {"FGSM": fgsm(classifier, x, amplitude, random), "PGD": pgd(classifier, x, amplitude, random)}
         with torch.no_grad():
             for name, inputs in moved.items():
-                sure = classifier(inputs).softmax(1).gather(1, said[:, None]).mean()
-                kept.setdefault(name, []).append(float(sure))
+                kept.setdefault(name, []).append(float(classifier(inputs).softmax(1).gather(1, said).mean()))
     for (name, values), style in zip(kept.items(), ("s-", "o-", "v--", "^--"), strict=True):
         print(f"{name:14} probability of the class at 0, 1, 4, 8 / 255:", *(f"{value:.3f}" for value in values))
         network.plot(levels, values, style, label=name)

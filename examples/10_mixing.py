@@ -5,7 +5,7 @@
 Two photographs are mixed at every share, once as pictures and once as feature maps; the logits of the feature mix lie
 on the straight line between those of the two, the others do not. Then a box of one feature map is pasted into the
 other: its logit is the bias plus the evidence of both, at every place of the box, and over all places (going round at
-the edge) it averages to the mix by area.
+the edge) it averages to the mix by area. Last, the audit: the gap of mixes at every stage on the way.
 """
 
 import sys
@@ -15,6 +15,8 @@ import torch
 from matplotlib.figure import Figure
 
 import globalpool as gp
+from globalpool.audits import MIXING
+from globalpool.report.audit_figures import draw_chart
 from globalpool.training.boxes import every_box
 from globalpool.training.interpolation_gap import interpolation_gap
 
@@ -59,8 +61,13 @@ def main(out: Path) -> None:
         assert float((pasted - predicted).abs().max()) < 1e-4
         assert float((pasted.mean(0) - by_area).abs().max()) < 1e-4
 
-    figure = Figure((10, 3.6), layout="constrained")
-    along, boxes = figure.subplots(1, 2)
+    (found,) = gp.audit(classifier, [first, second], audits=[MIXING])
+    print(found.advice)
+    assert found.verdict == "pass"
+
+    figure = Figure((15, 3.8), layout="constrained")
+    along, boxes, stages = figure.subplots(1, 3)
+    draw_chart(stages, found.charts[0])
     for column, name in enumerate(names):
         (line,) = along.plot(shares, by_features[:, column], label=f"{classifier.labels[name]}: feature maps mixed")
         along.plot(shares, by_input[:, column], "--", color=line.get_color(), label="pictures mixed")

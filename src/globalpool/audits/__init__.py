@@ -33,6 +33,12 @@ ALL: tuple[Audit, ...] = (
 
 __all__ = [
     "ALL",
+    "MIXING",
+    "NOISE",
+    "POSITION_LEAK",
+    "RESOLUTION",
+    "SHIFT",
+    "VARIANCE",
     "Audit",
     "AuditData",
     "Chart",

@@ -58,11 +58,8 @@ def opened(classifier: PooledClassifier, x: Any) -> Opened:
     if isinstance(classifier, AdoptedClassifier):
         features, pool, tail = classifier._taken(x)
         return Opened(features, {}, pool, tail)
-    features = classifier.features(x)
-    if isinstance(features, Tensor):
-        return Opened(features, {}, classifier.pool, classifier.tail)
-    # A trunk that says where its positions are.
-    return Opened(features.values, features.layout, classifier.pool, classifier.tail)
+    found = classifier.located(x)
+    return Opened(found.values, found.layout, classifier.pool, classifier.tail)
 
 
 def opened_dense(classifier: PooledClassifier, x: Any) -> Opened:
