@@ -10,6 +10,7 @@ from globalpool.audits.gradient import GRADIENT
 from globalpool.audits.head_cost import HEAD_COST
 from globalpool.audits.mixing import MIXING
 from globalpool.audits.noise import NOISE
+from globalpool.audits.padding import PADDING
 from globalpool.audits.position_leak import POSITION_LEAK
 from globalpool.audits.resolution import RESOLUTION
 from globalpool.audits.run import audit
@@ -23,6 +24,7 @@ ALL: tuple[Audit, ...] = (
     *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING),
     *(
         GRADIENT,
+        PADDING,
         FAITHFULNESS,
         SPARSITY,
         AREA_BIAS,
