@@ -40,10 +40,13 @@ def from_stationary(maps: Tensor) -> Tensor:
     size = maps.shape[2:]
     count = int(torch.tensor(size).prod())
     maps = maps.double() - maps.double().mean(0, keepdim=True)
-    axes = tuple(range(2, maps.ndim))
+    axes = tuple(range(1, maps.ndim - 1))
     padded = [2 * side for side in size]
-    spectrum = torch.fft.fftn(maps, s=padded, dim=axes).abs().square().mean(0)
-    sums = torch.fft.ifftn(spectrum, dim=tuple(axis - 1 for axis in axes)).real  # over pairs at each lag
+    # One map at a time: padded to twice each side, all of them would take many times their own memory.
+    spectrum = maps.new_zeros(())
+    for one in maps:
+        spectrum = spectrum + torch.fft.fftn(one, s=padded, dim=axes).abs().square() / len(maps)
+    sums = torch.fft.ifftn(spectrum, dim=axes).real  # over pairs at each lag
     variance = maps.square().flatten(2).mean((0, 2))
     found: Tensor = count**2 * variance / sums.flatten(1).sum(1)
     return found
