@@ -9,8 +9,9 @@ from torch_geometric.data import Batch, Data
 
 import globalpool as gp
 from globalpool.audits import AuditData, Finding
+from globalpool.audits.canvases import enlarged, grown
 from globalpool.audits.dilution import diluted
-from globalpool.audits.padding import PADDING, enlarged, grown
+from globalpool.audits.padding import PADDING
 from globalpool.layout import Features, Padded
 from globalpool.models import PaddedSequential
 from tests.audits.objects import looker, objects
@@ -19,13 +20,15 @@ from tests.audits.objects import looker, objects
 def signals(samples: int = 6) -> AuditData:
     """Of different lengths, each as padded samples of one."""
     random = torch.Generator().manual_seed(0)
-    inputs = tuple(Padded.of([torch.randn(2, 20 + 6 * number, generator=random)]) for number in range(samples))
+    inputs = tuple(Padded.of([torch.randn(2, 21 + 6 * number, generator=random)]) for number in range(samples))
     return AuditData(inputs, torch.zeros(samples, dtype=torch.long), True, tuple(map(str, range(samples))))
 
 
 def of_signals(kind: type[nn.Sequential] = PaddedSequential) -> gp.PooledClassifier:
     torch.manual_seed(1)
     clean = gp.models.convnet(1, 2, 3, (8, 16))
+    with torch.no_grad():  # after a norm with a bias the padding is not zero any more
+        clean.trunk[1].bias.fill_(0.5)  # type: ignore[index, union-attr]
     return gp.PooledClassifier(kind(*clean.trunk.children()), gp.Mean(), clean.tail).eval()
 
 
@@ -107,6 +110,18 @@ def test_padded_batches_with_a_trunk_that_knows_its_samples_pass() -> None:
     assert finding.verdict == "pass"
     assert [count for count, _ in finding.tables[1].rows] == [2, 4, 6]
     assert all(isinstance(move, float) and move < 1e-5 for _, move in finding.tables[1].rows)
+
+
+def test_tensors_of_several_lengths_become_padded_samples() -> None:
+    data = signals()
+    tensors = AuditData(tuple(x.values for x in data.inputs), data.targets, True, data.ids)
+    finding = PADDING(of_signals(), tensors)
+    assert finding.verdict == "pass"
+    assert [count for count, _ in finding.tables[1].rows] == [2, 4, 6]
+    assert row(finding, 2.0)["input, as padded samples"] < 1e-5
+    assert row(finding, 2.0)["input, masked at the map"] > 1e-3  # the border sees what came of the zeros
+    caught = PADDING(of_signals(Careless), tensors)
+    assert caught.verdict == "fail"
 
 
 def test_an_unmasked_padded_batch_is_caught() -> None:

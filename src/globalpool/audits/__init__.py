@@ -8,6 +8,7 @@ from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, 
 from globalpool.audits.gather import gather
 from globalpool.audits.gradient import GRADIENT
 from globalpool.audits.head_cost import HEAD_COST
+from globalpool.audits.localisation import LOCALISATION
 from globalpool.audits.mixing import MIXING
 from globalpool.audits.noise import NOISE
 from globalpool.audits.padding import PADDING

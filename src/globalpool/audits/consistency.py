@@ -26,7 +26,7 @@ from globalpool.audits.transformations import (
     of_values,
     resized,
 )
-from globalpool.classifier import PooledClassifier
+from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.pools import Pool
 
 #: Share of the samples whose class stays under the worst mild change.
@@ -36,13 +36,13 @@ ROUNDING = 1e-4
 AT_MAP = "mirrored at the map"
 
 
-def transformations(data: AuditData, spec: Any) -> list[Transformation]:
+def transformations(data: AuditData, spec: InputSpec | None) -> list[Transformation]:
     """Those that have a meaning for these inputs; DoesNotApplyError where none has."""
     x = data.inputs[0]
     grid = as_tensor(x)
     if grid is not None:
         changes = of_grid(grid.ndim - 2)
-        if all(is_picture(own, spec) for own in map(as_tensor, data.inputs) if own is not None):
+        if spec is not None and all(is_picture(own, spec) for own in map(as_tensor, data.inputs) if own is not None):
             return [*changes[:-1], *of_pictures(spec)]  # blurred by Pillow, in pixels
         return [*changes, *of_values()]
     if hasattr(x, "edge_index") and hasattr(x, "is_node_attr"):
@@ -80,7 +80,8 @@ def forgets_places(pool: Pool) -> bool:
 def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     """Sample by sample."""
     clock = Clock(data.budget)
-    changes = transformations(data, classifier.input_spec if data.spec is None else data.spec)
+    spec = classifier.input_spec if data.spec is None else data.spec
+    changes = transformations(data, spec if isinstance(spec, InputSpec) else None)
     names = [change.name for change in changes]
     stays: dict[str, list[bool]] = {name: [] for name in (*names, AT_MAP)}
     moves: dict[str, list[float]] = {name: [] for name in (*names, AT_MAP)}

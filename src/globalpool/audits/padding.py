@@ -6,15 +6,13 @@ batches that the classifier is given, a sample's logits have to be those of the 
 """
 
 from collections.abc import Sequence
-from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from globalpool.audits.audit import Audit
-from globalpool.audits.dilution import diluted
+from globalpool.audits.canvases import AtInput, AtMap, at_input, at_map, moved
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
 from globalpool.audits.grids import as_tensor
 from globalpool.audits.intervals import mean_interval
@@ -23,114 +21,51 @@ from globalpool.audits.samples import AuditData, Clock
 from globalpool.audits.together import together
 from globalpool.classifier import PooledClassifier
 from globalpool.errors import GlobalPoolError
-from globalpool.layout import inside
 
-#: Positions of the canvas per position of the sample, and the one that stands for all.
-CANVASES, SHOWN = (1.25, 1.5, 2.0, 4.0), 2.0
+#: Positions of the canvas per position of the sample, those tried at the input too, and the one that stands for all.
+CANVASES, AT_INPUT, SHOWN = (1.25, 1.5, 2.0, 4.0), (1.5, 2.0), 2.0
 #: Samples in one batch.
 BATCHES = (2, 4, 8)
 #: How far logits may move, relative to the largest of the sample or to 1.
 EXACT = 1e-4
-
-
-def grown(own: Sequence[int], factor: float) -> tuple[int, ...]:
-    """Lengths of a canvas with at least ``factor`` times the positions, every axis in proportion."""
-    return tuple(ceil(side * factor ** (1 / len(own)) - 1e-9) for side in own)
-
-
-def enlarged(values: Tensor, canvas: Sequence[int]) -> Tensor:
-    """``(N, C, *S)`` in the corner where indices begin, zeros beyond."""
-    widths = [width for side, own in zip(canvas[::-1], values.shape[:1:-1], strict=True) for width in (0, side - own)]
-    return pad(values, widths)
-
-
-def moved(own: Tensor, other: Tensor) -> float:
-    """The largest change of a logit of one sample ``(1, K)``, in logits."""
-    return float((other.double() - own.double()).abs().max())
-
-
-def at_map(at: Opened, factor: float) -> tuple[float, float | None, float]:
-    """How far logits move on a canvas without a mask, by counts without a mask, and with a mask."""
-    size = tuple(at.features.shape[2:])
-    canvas, own = grown(size, factor), at.logits()
-    wide = enlarged(at.features, canvas)
-    mask = inside(torch.tensor([size], device=wide.device), canvas)
-    expected = diluted(at.pool, at.vectors(), size, canvas)
-    predicted = None if expected is None else moved(own, at.tell(expected))
-    masked = moved(own, at.tell(at.pool(wide, mask=mask)))
-    return moved(own, at.tell(at.pool(wide))), predicted, masked
-
-
-def at_input(classifier: PooledClassifier, x: Tensor, size: tuple[int, ...], factor: float) -> tuple[float, float]:
-    """How far logits move when ``x`` is padded before the trunk: without, and with a mask at the map of ``size``."""
-    own = classifier(x)
-    at = opened(classifier, enlarged(x, grown(tuple(x.shape[2:]), factor)))
-    mask = inside(torch.tensor([size], device=x.device), tuple(at.features.shape[2:]))
-    return moved(own, at.logits()), moved(own, at.tell(at.pool(at.features, mask=mask)))
+MAP_COLUMNS = ("careless", "careless, predicted", "with a mask")
+INPUT_COLUMNS = ("input, careless", "input, masked at the map", "input, as padded samples")
 
 
 def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     """Sample by sample on growing canvases, then in batches as the classifier takes them."""
     clock = Clock(data.budget)
-    maps: dict[float, list[tuple[float, float | None, float]]] = {factor: [] for factor in CANVASES}
-    inputs: dict[float, list[tuple[float, float]]] = {factor: [] for factor in (1.5, SHOWN)}
+    maps: dict[float, list[AtMap]] = {factor: [] for factor in CANVASES}
+    inputs: dict[float, list[AtInput]] = {factor: [] for factor in CANVASES}
     alone: list[Tensor] = []
+    faults = {"mask": 0.0, "batch": 0.0}
     reason = ""
     with torch.no_grad():
         for x in clock.within(data.inputs, "samples", share=0.8):
-            at = opened(classifier, x)
-            alone.append(classifier(x))
-            plain = at.layout.get("mask") is None or bool((at.layout["mask"] == 1).all())  # type: ignore[union-attr]
-            if at.features.ndim < 3 or not plain:
+            at, own, grid = opened(classifier, x), classifier(x), as_tensor(x)
+            alone.append(own)
+            mask, size = at.layout.get("mask"), max(1.0, float(own.abs().max()))
+            if at.features.ndim < 3 or not (mask is None or bool((mask == 1).all())):
                 continue
-            bare, grid = Opened(at.features, {}, at.pool, at.tail), as_tensor(x)
             try:
-                for factor in CANVASES:
-                    maps[factor].append(at_map(bare, factor))
-                if grid is not None:
-                    for factor in inputs:
-                        inputs[factor].append(at_input(classifier, grid, tuple(at.features.shape[2:]), factor))
+                found = [at_map(Opened(at.features, {}, at.pool, at.tail), factor) for factor in CANVASES]
+                for factor, one in zip(CANVASES, found, strict=True):
+                    maps[factor].append(one)
+                faults["mask"] = max(faults["mask"], *(one.masked / size for one in found))
+                for factor in AT_INPUT if grid is not None else ():
+                    wide = at_input(classifier, grid, tuple(at.features.shape[2:]), factor)  # type: ignore[arg-type]
+                    inputs[factor].append(wide)
+                    faults["batch"] = max(faults["batch"], (wide.told or 0.0) / size)
             except (RuntimeError, GlobalPoolError) as error:
                 reason = f"not padded: {str(error).strip().splitlines()[0]}"
         batches = _batches(classifier, data.inputs[: len(alone)], alone, clock)
-    sizes = [max(1.0, float(logits.abs().max())) for logits in alone]
-    if not maps[SHOWN] and not batches:
-        raise DoesNotApplyError(reason or "a single sample that cannot be padded")
-    masked = max((row[2] / size for of in maps.values() for row, size in zip(of, sizes, strict=False)), default=0.0)
-    batched = max(
-        (move / size for moves in batches.values() for move, size in zip(moves, sizes, strict=False)), default=0.0
-    )
-    good = max(masked, batched) <= EXACT
-    careless = (
-        [row[0] for row in maps[SHOWN]] if maps[SHOWN] else [move for moves in batches.values() for move in moves]
-    )
-    mean, interval = mean_interval(careless)
-    predicted = _mean([row[1] for row in maps[SHOWN]]) if maps[SHOWN] else 0.0
-    table = Table(
-        ("canvas", "careless", "careless, predicted", "with a mask", "input, careless", "input, masked at the map"),
-        tuple(_row(factor, maps[factor], inputs.get(factor, [])) for factor in CANVASES),
-        "How far the largest logit moves, by positions of the canvas per position of the sample",
-    )
-    in_batch = Table(
-        ("samples in the batch", "largest move"),
-        tuple((count, max(moves)) for count, moves in batches.items()),
-        "Alone against a batch as the classifier takes it",
-    )
-    chart = Chart(table, "canvas", table.columns[1:4], title="Zeros around the map", unit="logits")
-    what = "zeros double its map and no mask says so" if maps[SHOWN] else "other samples share its batch"
-    return PADDING.finding(
-        "pass" if good else "fail",
-        _advice(masked, batched, bool(maps[SHOWN]), mean),
-        measured=mean,
-        interval=interval,
-        predicted=predicted,
-        unit=f"logits that a sample's logits move by when {what}",
-        threshold=f"with a mask, and in the batches it is given, at most {EXACT:g} of the logits: "
-        f"{masked:.1g} and {batched:.1g}",
-        tables=(table, in_batch) if maps[SHOWN] else (in_batch,),
-        charts=(chart,) if maps[SHOWN] else (),
-        notes=(*([reason] if reason else []), *clock.notes),
-    )
+    for moves in batches.values():
+        relative = [move / max(1.0, float(own.abs().max())) for move, own in zip(moves, alone, strict=False)]
+        faults["batch"] = max(faults["batch"], *relative)
+    careless = [one.careless for one in maps[SHOWN]] or [move for moves in batches.values() for move in moves]
+    if not careless:
+        raise DoesNotApplyError(reason or "these samples can neither be padded nor make a batch")
+    return _finding(clock, maps, inputs, batches, careless, faults, reason)
 
 
 def _batches(
@@ -141,18 +76,62 @@ def _batches(
     counts = sorted({min(count, len(inputs)) for count in BATCHES} - {0, 1})
     for count in clock.within(counts, "batches", least=1):
         batch = together(inputs[:count])
-        if batch is not None:
+        if batch is None:
+            continue
+        try:
             logits = classifier(batch)
-            found[count] = [moved(own, logits[row : row + 1]) for row, own in enumerate(alone[:count])]
+        except TypeError:  # a trunk of tensors alone has samples of one size together or none
+            continue
+        found[count] = [moved(own, logits[row : row + 1]) for row, own in enumerate(alone[:count])]
     return found
 
 
-def _row(
-    factor: float, maps: Sequence[tuple[float, float | None, float]], inputs: Sequence[tuple[float, float]]
-) -> tuple[float, float | None, float | None, float | None, float | None, float | None]:
-    first, second, third = (_mean([row[column] for row in maps]) for column in range(3))
-    before, after = (_mean([row[column] for row in inputs]) for column in range(2))
-    return factor, first, second, third, before, after
+def _finding(
+    clock: Clock,
+    maps: dict[float, list[AtMap]],
+    inputs: dict[float, list[AtInput]],
+    batches: dict[int, list[float]],
+    careless: list[float],
+    faults: dict[str, float],
+    reason: str,
+) -> Finding:
+    on_map = bool(maps[SHOWN])
+    mean, interval = mean_interval(careless)
+    in_batch = Table(
+        ("samples in the batch", "largest move of a logit"),
+        tuple((count, max(moves)) for count, moves in batches.items()),
+        "Alone against a batch as the classifier takes it",
+    )
+    on_canvas = Table(
+        ("canvas", *MAP_COLUMNS, *INPUT_COLUMNS),
+        tuple((factor, *_of_map(maps[factor]), *_of_input(inputs[factor])) for factor in CANVASES if maps[factor]),
+        "How far a sample's logits move, by positions of the canvas per position of the sample",
+    )
+    chart = Chart(on_canvas, "canvas", MAP_COLUMNS, title="Zeros around the map", unit="logits")
+    what = "zeros double its map and no mask says so" if on_map else "other samples share its batch"
+    return PADDING.finding(
+        "fail" if max(faults.values()) > EXACT else "pass",
+        _advice(faults, on_map, mean),
+        measured=mean,
+        interval=interval,
+        predicted=_mean([one.predicted for one in maps[SHOWN]]) if on_map else 0.0,
+        unit=f"logits by which a sample's logits move when {what}",
+        threshold=f"at most {EXACT:g} of the logits with a mask ({faults['mask']:.1g}) and in batches as they are taken "
+        f"({faults['batch']:.1g})",
+        tables=(on_canvas, in_batch) if on_map else (in_batch,),
+        charts=(chart,) if on_map else (),
+        notes=(*([reason] if reason else []), *clock.notes),
+    )
+
+
+def _of_map(found: Sequence[AtMap]) -> list[float | None]:
+    columns = [[one.careless for one in found], [one.predicted for one in found], [one.masked for one in found]]
+    return [_mean(column) for column in columns]
+
+
+def _of_input(found: Sequence[AtInput]) -> list[float | None]:
+    columns = [[one.careless for one in found], [one.masked for one in found], [one.told for one in found]]
+    return [_mean(column) for column in columns]
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:
@@ -160,10 +139,10 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(numbers) else None
 
 
-def _advice(masked: float, batched: float, on_map: bool, mean: float) -> str:
-    if masked > EXACT:
+def _advice(faults: dict[str, float], on_map: bool, mean: float) -> str:
+    if faults["mask"] > EXACT:
         return "The pool does not heed its mask: a padded sample's logits hang on the canvas. Use a pool that does."
-    if batched > EXACT:
+    if faults["batch"] > EXACT:
         return (
             "A sample's logits hang on its batch: have the trunk take Padded samples, or give each size its own batch."
         )

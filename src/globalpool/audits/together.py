@@ -11,9 +11,14 @@ from globalpool.layout import Padded
 
 
 def together(inputs: Sequence[Any]) -> Any:
-    """Tensors of one shape stacked, padded samples padded to the longest, graphs as one batch; None where neither."""
+    """Tensors of one shape stacked, of several and padded samples padded to the longest, graphs as one batch.
+
+    None where they are something else, or a mixture.
+    """
     if all(isinstance(x, Tensor) for x in inputs):
-        return torch.cat(list(inputs)) if len({tuple(x.shape[1:]) for x in inputs}) == 1 else None
+        if len({tuple(x.shape[1:]) for x in inputs}) == 1:
+            return torch.cat(list(inputs))
+        return Padded.of([sample for x in inputs for sample in x])
     if all(isinstance(x, Padded) for x in inputs):
         samples = [_own(value, size) for x in inputs for value, size in zip(x.values, x.sizes.tolist(), strict=True)]
         measures = None

@@ -106,9 +106,9 @@ def pixels(x: Tensor, spec: InputSpec) -> np.ndarray:
     return own.expand(*own.shape[:2], 3).contiguous().numpy()
 
 
-def is_picture(x: Tensor, spec: InputSpec | None) -> bool:
+def is_picture(x: Tensor, spec: InputSpec) -> bool:
     """Whether ``x`` can have been prepared by ``spec``: two axes, its channels, and within [0, 1] before."""
-    if spec is None or x.ndim != 4 or x.shape[1] != len(spec.mean):
+    if x.ndim != 4 or x.shape[1] != len(spec.mean):
         return False
     mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (spec.mean, spec.std))
     scaled = x[0].float().cpu() * std + mean
