@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import globalpool as gp
-from globalpool.audits.effective import autoregressive, from_correlation, from_stationary, measured, shuffled
+from globalpool.audits.effective import autoregressive, from_correlation, from_neighbours, measured, shuffled
 
 DRAWS = 2000
 
@@ -73,8 +73,9 @@ def main(out: Path) -> None:
         pictures = [gp.data.prepare(gp.data.read_picture(file), spec, spec.size) for file in files]
         maps = torch.cat([classifier.features(x) for x in pictures]).double()
     control = shuffled(maps, random)
-    own, other = from_stationary(maps), from_stationary(control)
+    own, other = measured(maps, mean(maps)), measured(control, mean(control))
     alive = own.isfinite() & other.isfinite()
+    told = from_neighbours(maps)[alive]
     network.hist(
         [own[alive].tolist(), other[alive].tolist()],
         bins=30,
@@ -83,7 +84,8 @@ def main(out: Path) -> None:
     )
     network.axvline(49, color="gray", linewidth=0.8)
     network.set(title="EfficientNet-Lite0, 7 x 7", xlabel="effective positions of 49", ylabel="channels")
-    print(f"a channel's mean over a photograph is worth {float(own[alive].median()):.1f} positions of 49 (median),")
+    print(f"a channel's mean over a photograph is worth {float(own[alive].median()):.1f} positions of 49 (median;")
+    print(f"told from neighbours {float(told.median()):.1f}),")
     print(f"with positions shuffled between photographs {float(other[alive].median()):.1f}")
     for axes in (fields_of, filters, network):
         axes.legend(frameon=False, fontsize=8)

@@ -1,5 +1,7 @@
 """Effective sample sizes against closed forms, loops and draws."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,9 +9,10 @@ from torch import Tensor
 from globalpool.audits.effective import (
     autoregressive,
     from_correlation,
-    from_stationary,
+    from_neighbours,
     from_weights,
     measured,
+    neighbours,
     shuffled,
 )
 from tests.audits.samples import noise
@@ -39,14 +42,17 @@ def test_a_weighted_size_is_the_quadratic_form() -> None:
     assert float(from_correlation(correlation, weights)) == pytest.approx(float(weights.sum()) ** 2 / total)
 
 
-def test_the_spatial_correlation_by_fourier_is_the_loop_over_pairs() -> None:
+def test_neighbours_are_correlated_as_the_loop_over_pairs_says_and_the_size_is_the_finite_formula() -> None:
     maps = noise(5, 2, 3, 4, dtype=torch.float64).cumsum(3)
-    centred = (maps - maps.mean(0)).flatten(2)
+    centred = maps - maps.mean(0)
     for channel in range(2):
-        own = centred[:, channel]
-        pairs = sum(float((own[:, i] * own[:, j]).mean()) for i in range(12) for j in range(12))
-        expected = 144 * float(own.square().mean()) / pairs
-        assert float(from_stationary(maps)[channel]) == pytest.approx(expected, rel=1e-9)
+        left, right = centred[:, channel, :, :3].flatten().tolist(), centred[:, channel, :, 1:].flatten().tolist()
+        product = sum(a * b for a, b in zip(left, right, strict=True))
+        expected = product / math.sqrt(sum(a * a for a in left) * sum(b * b for b in right))
+        assert float(neighbours(maps)[1, channel]) == pytest.approx(expected)
+        rows, columns = neighbours(maps)[:, channel].tolist()
+        sizes = [float(from_correlation(autoregressive((side,), phi))) for side, phi in ((3, rows), (4, columns))]
+        assert float(from_neighbours(maps)[channel]) == pytest.approx(sizes[0] * sizes[1])
 
 
 def fields(count: int, size: int, phi: float) -> Tensor:
@@ -60,7 +66,7 @@ def test_drawn_fields_are_worth_the_formula_and_not_their_count() -> None:
     maps = fields(4000, 7, 0.9)
     vectors = maps.flatten(2).mean(2)
     assert float(measured(maps, vectors)) == pytest.approx(1.57, rel=0.1)
-    assert float(from_stationary(maps)) == pytest.approx(1.57, rel=0.1)
+    assert float(from_neighbours(maps)) == pytest.approx(1.57, rel=0.1)
     mixed = shuffled(maps, torch.Generator().manual_seed(1))
     assert torch.equal(mixed.sort(0).values, maps.sort(0).values)
     assert float(measured(mixed, mixed.flatten(2).mean(2))) == pytest.approx(49, rel=0.1)

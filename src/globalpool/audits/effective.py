@@ -31,25 +31,36 @@ def autoregressive(size: Sequence[int], phi: float) -> Tensor:
     return torch.full_like(lags, phi).pow(lags)
 
 
-def from_stationary(maps: Tensor) -> Tensor:
-    """``(C,)``: the size from the spatial correlation of ``maps (N, C, *S)``, each centred by the mean over all maps.
+def neighbours(maps: Tensor) -> Tensor:
+    """``(D, C)`` float64: correlation of next neighbours along each of the D axes, over ``maps (N, C, *S)``.
 
-    ``Var(z) = s^2 / N sum_u prod_i (1 - |u_i| / S_i) rho(u)``, the covariance at lag ``u`` averaged over all pairs of
-    positions that far apart. By the Fourier transform of the padded maps, so no ``N x N`` matrix is made.
+    Each position is centred by its mean over all maps. NaN for channels that do not vary; 0 along an axis of one.
     """
-    size = maps.shape[2:]
-    count = int(torch.tensor(size).prod())
     maps = maps.double() - maps.double().mean(0, keepdim=True)
-    axes = tuple(range(1, maps.ndim - 1))
-    padded = [2 * side for side in size]
-    # One map at a time: padded to twice each side, all of them would take many times their own memory.
-    spectrum = maps.new_zeros(())
-    for one in maps:
-        spectrum = spectrum + torch.fft.fftn(one, s=padded, dim=axes).abs().square() / len(maps)
-    sums = torch.fft.ifftn(spectrum, dim=axes).real  # over pairs at each lag
-    variance = maps.square().flatten(2).mean((0, 2))
-    found: Tensor = count**2 * variance / sums.flatten(1).sum(1)
-    return found
+    found = []
+    for axis in range(2, maps.ndim):
+        length = maps.shape[axis] - 1
+        first, second = maps.narrow(axis, 0, length), maps.narrow(axis, 1, length)
+        product, left, right = (_sums(first, second), _sums(first, first), _sums(second, second))
+        found.append(product / (left * right).sqrt() if length else torch.zeros_like(product))
+    return torch.stack(found)
+
+
+def _sums(first: Tensor, second: Tensor) -> Tensor:
+    """``(C,)``: of products of ``(N, C, *S)``."""
+    return (first * second).transpose(0, 1).flatten(1).sum(1)
+
+
+def from_neighbours(maps: Tensor) -> Tensor:
+    """``(C,)``: the size of a mean told from next neighbours alone, as if correlation were phi to the distance.
+
+    ``prod_i S_i / (1 + 2 sum_k (1 - k / S_i) phi_i^k)``, the finite formula: the asymptotic one is absurd on small maps.
+    """
+    size = torch.ones(maps.shape[1], dtype=torch.float64, device=maps.device)
+    for side, phi in zip(maps.shape[2:], neighbours(maps), strict=True):
+        lags = torch.arange(1, side, dtype=torch.float64, device=maps.device)
+        size = size * side / (1 + 2 * ((1 - lags / side) * phi[:, None] ** lags).sum(1))
+    return size
 
 
 def measured(maps: Tensor, vectors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Variance: how much averaging over positions reduces, told from the weights and from the maps' correlation.
+"""Variance: how much averaging over positions reduces, told from the weights and from neighbours' correlation.
 
 ``1 / sum a^2`` of the weights (all N positions for Mean) holds for independent positions. Overlapping receptive fields
 and the pictures themselves make neighbours alike, and the average is worth fewer.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from globalpool.audits.audit import Audit
-from globalpool.audits.effective import from_stationary, from_weights, measured, shuffled
+from globalpool.audits.effective import from_neighbours, from_weights, measured, shuffled
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
 from globalpool.audits.noise import amplitude_of
 from globalpool.audits.opened import Opened, opened_dense
@@ -41,7 +41,7 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
             clock.notes.append("fewer than 4 samples of one size: their own variation is left out")
         else:
             even, odd = maps[::2], maps[1::2]
-            rows.append(("variation between samples", _ratio(from_stationary(even), even), _own(odd, vectors[1::2])))
+            rows.append(("variation between samples", _ratio(from_neighbours(even), even), _own(odd, vectors[1::2])))
             mixed = shuffled(maps, random)
             pooled = first.pool(mixed) if first.pool.affine else mixed.flatten(2).mean(2)
             rows.append(("the same, positions shuffled between samples", promised, _own(mixed, pooled)))
@@ -107,7 +107,7 @@ def _map_noise(opened: Opened, random: torch.Generator) -> float:
 def _input_noise(
     classifier: PooledClassifier, data: AuditData, random: torch.Generator, clock: Clock
 ) -> tuple[float, float, Tensor]:
-    """``n_eff`` of white noise on the inputs: measured, told from one half of the draws' correlation, and by sample."""
+    """``n_eff`` of noise on the inputs: measured, told from neighbours in the other half of the draws, by sample."""
     amplitude = amplitude_of(data)
     ratios, told = [], []
     for x in clock.within(data.tensors()[:6], "samples under noise", least=1, share=0.6):
@@ -119,7 +119,7 @@ def _input_noise(
             vectors.append(_averages(opened))
         here, pooled = torch.cat(maps), torch.cat(vectors)
         ratios.append(_own(here[1::2], pooled[1::2]))
-        told.append(_ratio(from_stationary(here[::2]), here[::2]))
+        told.append(_ratio(from_neighbours(here[::2]), here[::2]))
     values = torch.tensor(ratios, dtype=torch.float64)
     return float(values.mean()), sum(told) / len(told), values
 
