@@ -45,6 +45,8 @@ def draw_chart(axes: "Axes", chart: Chart) -> None:
         axes.axhline(chart.level, color="#444b58", linewidth=0.9, linestyle=":", zorder=0)
     if chart.logarithmic:
         axes.set_yscale("log")
+    elif chart.kind == "bars":
+        axes.margins(y=0.3)  # room for the legend
     if not numeric:
         long = len(labels) > UPRIGHT
         axes.set_xticks(list(places), [str(label) for label in labels], rotation=30 if long else 0)
