@@ -75,7 +75,7 @@ def main(out: Path) -> None:
     control = shuffled(maps, random)
     own, other = measured(maps, mean(maps)), measured(control, mean(control))
     alive = own.isfinite() & other.isfinite()
-    told = from_neighbours(maps)[alive]
+    near = from_neighbours(maps)
     network.hist(
         [own[alive].tolist(), other[alive].tolist()],
         bins=30,
@@ -85,7 +85,7 @@ def main(out: Path) -> None:
     network.axvline(49, color="gray", linewidth=0.8)
     network.set(title="EfficientNet-Lite0, 7 x 7", xlabel="effective positions of 49", ylabel="channels")
     print(f"a channel's mean over a photograph is worth {float(own[alive].median()):.1f} positions of 49 (median;")
-    print(f"told from neighbours {float(told.median()):.1f}),")
+    print(f"told from neighbours {float(near.nanmedian()):.1f}),")
     print(f"with positions shuffled between photographs {float(other[alive].median()):.1f}")
     for axes in (fields_of, filters, network):
         axes.legend(frameon=False, fontsize=8)

@@ -54,7 +54,8 @@ def _sums(first: Tensor, second: Tensor) -> Tensor:
 def from_neighbours(maps: Tensor) -> Tensor:
     """``(C,)``: the size of a mean told from next neighbours alone, as if correlation were phi to the distance.
 
-    ``prod_i S_i / (1 + 2 sum_k (1 - k / S_i) phi_i^k)``: finite, because the asymptotic formula is absurd on small maps.
+    ``prod_i S_i / (1 + 2 sum_k (1 - k / S_i) phi_i^k)``; the asymptotic formula is absurd on small maps. NaN where
+    neighbours do not vary.
     """
     size = torch.ones(maps.shape[1], dtype=torch.float64, device=maps.device)
     for side, phi in zip(maps.shape[2:], neighbours(maps), strict=True):

@@ -152,7 +152,7 @@ def _own(maps: Tensor, vectors: Tensor) -> float:
 def _ratio(sizes: Tensor, maps: Tensor) -> float:
     """Sizes of channels joined as ``_own`` joins them."""
     variance = maps.double().var(0).flatten(1).mean(1)
-    alive = variance > 0
+    alive = (variance > 0) & sizes.isfinite()
     return float(variance[alive].sum() / (variance[alive] / sizes[alive]).sum())
 
 
