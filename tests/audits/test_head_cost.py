@@ -1,7 +1,5 @@
 """What a head costs: counts from formulas, counts from the modules."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -9,6 +7,7 @@ from torch import nn
 import globalpool as gp
 from globalpool.audits import AuditData
 from globalpool.audits.head_cost import HEAD_COST, fully_connected_cost
+from globalpool.layout import Features
 
 
 def classifier(pool: gp.Pool, tail: nn.Module) -> gp.PooledClassifier:
@@ -62,8 +61,8 @@ def test_what_is_too_large_is_counted_only() -> None:
 
 def test_graphs_cannot_be_flattened() -> None:
     class Rows(nn.Module):
-        def forward(self, x: torch.Tensor) -> SimpleNamespace:
-            return SimpleNamespace(values=x[0].T, layout={"ptr": torch.tensor([0, x.shape[2]])})
+        def forward(self, x: torch.Tensor) -> Features:
+            return Features(x[0].T, {"ptr": torch.tensor([0, x.shape[2]])})
 
     graphs = gp.PooledClassifier(Rows(), gp.Mean(), nn.Linear(6, 4)).eval()
     finding = HEAD_COST(graphs, data(6, 5))
