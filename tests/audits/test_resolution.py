@@ -10,6 +10,7 @@ from globalpool.audits.remedies import refitted_head, tempered
 from globalpool.audits.resolution import RESOLUTION
 from globalpool.audits.scaled import look
 from globalpool.classifier import PooledClassifier
+from globalpool.models import convnet
 from globalpool.pools import Concat, Max, Mean, Pool, ScaledSum, Sum
 from tests.audits.samples import head, noise, samples
 
@@ -152,3 +153,20 @@ def test_a_network_of_one_size_is_told_so() -> None:
     found = RESOLUTION(head(Fixed(), 3), samples(flat(3, 8)))
     assert found.verdict == "not applicable"
     assert "takes one size only: not at 0.5x: this network takes 8 x 8" in found.advice
+
+
+def test_with_enough_labelled_samples_norms_and_head_are_refitted_in_copies() -> None:
+    """Colours that a trunk with wrong norm statistics hides behind its rectifier come back with their refit."""
+    torch.manual_seed(0)
+    classifier = convnet(widths=(8, 8), num_classes=3).eval()
+    state = {name: value.clone() for name, value in classifier.state_dict().items()}
+    targets = [number % 3 for number in range(18)]
+    inputs = torch.eye(3)[targets][:, :, None, None] + 0.1 * noise(18, 3, 16, 16)
+    found = RESOLUTION(classifier, samples(inputs, targets))
+    remedied = found.tables[2]
+    for side in (8, 32):
+        rows = {row[1]: row for row in remedied.where("side", side).rows}
+        assert list(rows) == ["none", "one temperature", "norms", "norms and head"]
+        assert rows["norms and head"][3] == 1.0
+        assert rows["norms and head"][2] is None
+    assert all(torch.equal(value, state[name]) for name, value in classifier.state_dict().items())
