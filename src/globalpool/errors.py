@@ -45,3 +45,7 @@ class LocalizationError(GlobalPoolError, ValueError):
 
 class TrainingError(GlobalPoolError, ValueError):
     """A run that cannot begin, go on or be read again."""
+
+
+class FederatedError(GlobalPoolError, ValueError):
+    """Uploads that do not fit together, or a federation that cannot begin or go on."""
