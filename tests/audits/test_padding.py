@@ -28,7 +28,7 @@ def of_signals(kind: type[nn.Sequential] = PaddedSequential) -> gp.PooledClassif
     torch.manual_seed(1)
     clean = gp.models.convnet(1, 2, 3, (8, 16))
     with torch.no_grad():  # after a norm with a bias the padding is not zero any more
-        clean.trunk[1].bias.fill_(0.5)  # type: ignore[index, union-attr]
+        clean.trunk[1].bias.fill_(0.5)  # type: ignore[index]
     return gp.PooledClassifier(kind(*clean.trunk.children()), gp.Mean(), clean.tail).eval()
 
 

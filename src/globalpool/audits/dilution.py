@@ -33,10 +33,12 @@ def diluted(pool: Pool, value: Tensor, own: tuple[int, ...], canvas: tuple[int, 
     if isinstance(pool, Max):
         return value.clamp(min=0)
     if isinstance(pool, GeM) and isinstance(pool.p, int | float):
-        power = ratio * value.double().pow(pool.p) + (1 - ratio) * pool.eps**pool.p
-        return power.pow(1 / pool.p).to(value.dtype)
+        power: Tensor = ratio * value.double().pow(pool.p) + (1 - ratio) * pool.eps**pool.p
+        root: Tensor = power.pow(1 / pool.p)
+        return root.to(value.dtype)
     if isinstance(pool, LogMeanExp) and isinstance(pool.r, int | float):
         zeros = torch.tensor(math.log(1 - ratio) if ratio < 1 else -math.inf, dtype=torch.float64)
-        logarithm = torch.logaddexp(pool.r * value.double() + math.log(ratio), zeros.to(value.device))
-        return torch.as_tensor(logarithm / pool.r).to(value.dtype)
+        logarithm: Tensor = torch.logaddexp(pool.r * value.double() + math.log(ratio), zeros.to(value.device))
+        mean: Tensor = logarithm / pool.r
+        return mean.to(value.dtype)
     return None

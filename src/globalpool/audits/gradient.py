@@ -69,7 +69,14 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
         tuple((int(math.log2(s)), _lost(of), _faint(of), _overflow(of)) for s, of in halves.items()),
         "Share of the gradient's magnitude that float16 loses, and that loses digits",
     )
-    chart = Chart(by_scale, by_scale.columns[0], by_scale.columns[1:3], title=by_scale.title, unit="share", level=LOST)
+    chart = Chart(
+        by_scale,
+        by_scale.columns[0],
+        by_scale.columns[1:3],
+        title="What float16 loses",
+        unit="share of the gradient",
+        level=LOST,
+    )
     notes = () if data.labelled else ("no labels: the loss is that of the second choice, as for a sample it misses",)
     return GRADIENT.finding(
         "pass" if honest and kept else "fail",

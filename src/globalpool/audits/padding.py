@@ -125,13 +125,13 @@ def _finding(
 
 
 def _of_map(found: Sequence[AtMap]) -> list[float | None]:
-    columns = [[one.careless for one in found], [one.predicted for one in found], [one.masked for one in found]]
-    return [_mean(column) for column in columns]
+    masked = _mean([one.masked for one in found])
+    return [_mean([one.careless for one in found]), _mean([one.predicted for one in found]), masked]
 
 
 def _of_input(found: Sequence[AtInput]) -> list[float | None]:
-    columns = [[one.careless for one in found], [one.masked for one in found], [one.told for one in found]]
-    return [_mean(column) for column in columns]
+    told = _mean([one.told for one in found])
+    return [_mean([one.careless for one in found]), _mean([one.masked for one in found]), told]
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:
