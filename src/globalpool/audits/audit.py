@@ -1,6 +1,7 @@
 """One audit, and all of them on one classifier."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +35,9 @@ class Audit:
         """The answer, with name, question and seconds filled in; the classifier afterwards as it was."""
         start = time.perf_counter()
         try:
-            with as_found(classifier), given_back():
+            with as_found(classifier), given_back(), warnings.catch_warnings():
+                # Torch says it to itself at the first forward derivative.
+                warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
                 begin_epoch(data.seed, 0, 0)
                 found = self.measure(classifier, data)
         except DoesNotApplyError as error:

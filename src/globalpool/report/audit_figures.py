@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 COLOURS = ("#a3162a", "#1b4f91", "#8a93a3", "#c98a1b", "#3b7d5a", "#6b4a8a", "#444b58", "#c0708a")
 INCHES, HEIGHT = 5.2, 3.3
-#: Values up to which labels below bars stand upright.
-UPRIGHT = 4
+GUIDE = "#444b58"
+#: Letters of all names together up to which bars stand.
+UPRIGHT = 50
 
 
 def draw_charts(finding: Finding) -> "Figure":
@@ -28,36 +29,61 @@ def draw_charts(finding: Finding) -> "Figure":
 
 
 def draw_chart(axes: "Axes", chart: Chart) -> None:
-    """One chart into the given axes."""
+    """One chart into the given axes; bars with long names lie, so that the names can be read."""
+    if chart.kind == "bars":
+        _draw_bars(axes, chart)
+    else:
+        _draw_lines(axes, chart)
+    axes.set_title(chart.title, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _draw_lines(axes: "Axes", chart: Chart) -> None:
     labels = chart.table.column(chart.x)
-    numeric = chart.kind == "lines" and all(isinstance(label, int | float) for label in labels)
+    numeric = all(isinstance(label, int | float) for label in labels)
     places = [float(label) for label in labels if isinstance(label, int | float)] if numeric else range(len(labels))
     for number, name in enumerate(chart.y):
         values = [_height(cell) for cell in chart.table.column(name)]
         colour = COLOURS[number % len(COLOURS)]
-        if chart.kind == "lines":
-            axes.plot(places, values, color=colour, marker="o", markersize=3.5, linewidth=1.5, label=name)
-        else:
-            width = 0.8 / len(chart.y)
-            offset = (number - (len(chart.y) - 1) / 2) * width
-            axes.bar([place + offset for place in places], values, width, color=colour, label=name)
+        axes.plot(places, values, color=colour, marker="o", markersize=3.5, linewidth=1.5, label=name)
     if chart.level is not None:
-        axes.axhline(chart.level, color="#444b58", linewidth=0.9, linestyle=":", zorder=0)
+        axes.axhline(chart.level, color=GUIDE, linewidth=0.9, linestyle=":", zorder=0)
     if chart.logarithmic:
         axes.set_yscale("log")
-    elif chart.kind == "bars":
-        axes.margins(y=0.3)  # room for the legend
     if not numeric:
-        long = len(labels) > UPRIGHT
-        axes.set_xticks(list(places), [str(label) for label in labels], rotation=30 if long else 0)
-        for tick in axes.get_xticklabels():
-            tick.set_horizontalalignment("right" if long else "center")
-    axes.set_title(chart.title, fontsize=9)
+        axes.set_xticks(list(places), [str(label) for label in labels])
     axes.set_xlabel(chart.x if numeric else "", fontsize=8)
     axes.set_ylabel(chart.unit, fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+
+
+def _draw_bars(axes: "Axes", chart: Chart) -> None:
+    labels = [str(label) for label in chart.table.column(chart.x)]
+    lie = sum(map(len, labels)) > UPRIGHT
+    thick = 0.8 / len(chart.y)
+    for number, name in enumerate(chart.y):
+        values = [_height(cell) for cell in chart.table.column(name)]
+        places = [place + (number - (len(chart.y) - 1) / 2) * thick for place in range(len(labels))]
+        colour = COLOURS[number % len(COLOURS)]
+        if lie:
+            axes.barh(places, values, thick, color=colour, label=name)
+        else:
+            axes.bar(places, values, thick, color=colour, label=name)
+    if chart.level is not None:
+        guide = axes.axvline if lie else axes.axhline
+        guide(chart.level, color=GUIDE, linewidth=0.9, linestyle=":", zorder=0)
+    if lie:
+        axes.set_yticks(range(len(labels)), labels)
+        axes.invert_yaxis()
+        axes.set_xlabel(chart.unit, fontsize=8)
+    else:
+        axes.set_xticks(range(len(labels)), labels)
+        axes.set_ylabel(chart.unit, fontsize=8)
+    if chart.logarithmic:
+        (axes.set_xscale if lie else axes.set_yscale)("log")
+    else:
+        axes.margins(**({"x": 0.3} if lie else {"y": 0.3}))  # room for the legend
 
 
 def _height(cell: Cell) -> float:
