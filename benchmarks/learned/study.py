@@ -3,7 +3,7 @@
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,15 @@ class Study:
             return []
         return [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
 
-    def run(self, key: Row, work: Callable[[], dict[str, float]]) -> Row:
-        """The run of this key: read where it is there, done and appended where not."""
+    def run(self, key: Row, work: Callable[[], Mapping[str, float | str]]) -> Row:
+        """The run of this key: read where it is there, done and appended where not; texts are kept as they are."""
         if not self.quick:
             for row in self.rows():
                 if all(row.get(name) == value for name, value in key.items()):
                     return row
         start = time.perf_counter()
-        row = {**key, **{name: float(f"{value:.5g}") for name, value in work().items()}}
+        found = {name: value if isinstance(value, str) else float(f"{value:.5g}") for name, value in work().items()}
+        row = {**key, **found}
         row["seconds"] = round(time.perf_counter() - start, 1)
         print(json.dumps(row), flush=True)
         if not self.quick:

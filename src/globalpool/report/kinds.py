@@ -17,6 +17,7 @@ Panels = Sequence[tuple[Evidence, str]]
 
 #: By kind: module and function ``(item, inputs, panels) -> Figure``.
 DRAW: dict[str, tuple[str, str]] = {
+    "graphs": ("globalpool.report.draw_graphs", "draw_graph"),
     "pictures": ("globalpool.report.draw_pictures", "draw_picture"),
     "signals": ("globalpool.report.draw_signals", "draw_signal"),
     "audio": ("globalpool.report.draw_audio", "draw_recording"),
@@ -25,6 +26,7 @@ DRAW: dict[str, tuple[str, str]] = {
 #: By kind, where files lie beside the figure: module and function ``(path without suffix, item, inputs, evidence)``,
 #: the raw evidence of one sample for the classes shown, which gives the files written.
 SAVE: dict[str, tuple[str, str]] = {
+    "graphs": ("globalpool.report.draw_graphs", "save_graph"),
     "signals": ("globalpool.report.draw_signals", "save_signal"),
     "audio": ("globalpool.report.draw_audio", "save_recording"),
     "volumes": ("globalpool.report.draw_volumes", "save_volume"),
