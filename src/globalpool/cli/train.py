@@ -4,6 +4,7 @@ from pathlib import Path
 
 from globalpool.classifier import PooledClassifier
 from globalpool.cli.finish import finish
+from globalpool.cli.memory import tell_memory
 from globalpool.cli.options import TrainOptions
 from globalpool.cli.prepared import Prepared, built, check_names, join_processes, kind_asked, leave_processes, planned
 from globalpool.data import read_examples, split_examples, write_split
@@ -18,6 +19,7 @@ from globalpool.training import (
     train,
 )
 from globalpool.training.frozen import train_head
+from globalpool.training.processes import device_of
 
 
 def run(options: TrainOptions) -> int:
@@ -41,7 +43,10 @@ def run(options: TrainOptions) -> int:
 def go_on(folder: RunFolder, prepared: Prepared) -> int:
     """Train from where the folder is, and finish it."""
     fit = _fit_head if prepared.options.mode == "frozen" else _train
-    result = fit(folder, prepared, built(prepared.options, prepared.architecture))
+    classifier = built(prepared.options, prepared.architecture)
+    if processes.rank() == 0 and prepared.options.mode == "full":
+        tell_memory(classifier, min(prepared.options.batch, len(prepared.split.train)), device_of(classifier).type)
+    result = fit(folder, prepared, classifier)
     if processes.rank() == 0:
         finish(folder, prepared, result)
     leave_processes()

@@ -98,8 +98,10 @@ def _solid(
     points = np.stack(np.meshgrid(*places, indexing="ij"), -1)
     off = random.uniform(-0.06, 0.06, 3) * side
     outside = _BODIES[body]((points - off) @ _turned(random), side)
-    inside = np.argwhere((outside < -1) & (np.abs(points).max(-1) <= side / 2 - REACH))
-    centre = points[tuple(inside[random.integers(len(inside))])]
+    room = side / 2 - REACH - max(spacing) / 2
+    inside = np.argwhere((outside < -1) & (np.abs(points).max(-1) <= room))
+    # Anywhere in that voxel: a ball around its middle would always be cut into fewer voxels than it fills.
+    centre = points[tuple(inside[random.integers(len(inside))])] + random.uniform(-0.5, 0.5, 3) * spacing
     beyond = _PARTS[part]((points - centre) @ _turned(random))
     width = float(np.mean(spacing))
     filled = [np.clip(0.5 - distance / width, 0, 1) for distance in (outside, beyond)]
