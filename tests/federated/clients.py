@@ -43,7 +43,9 @@ class Client:
 CLIENTS = tuple(Client(side, count) for side, count in zip(SIDES, COUNTS, strict=True))
 
 
-def network(pool: Pool | None = None, norm: bool = False, padding_mode: Literal["zeros", "circular"] = "zeros") -> PooledClassifier:
+def network(
+    pool: Pool | None = None, norm: bool = False, padding_mode: Literal["zeros", "circular"] = "zeros"
+) -> PooledClassifier:
     """Two convolutions of different strides; without a norm, all of it is one function of each sample."""
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -17,6 +17,8 @@ CLASSES = ("a", "b", "c")
 TRUNKS = {
     "convnet": Call("convnet", (4, 8)),
     "timm": Call("timm:test_resnet"),
+    "transformer": Call("timm:test_vit"),
+    "naflex": Call("timm:naflexvit_base_patch16_gap", (), {"embed_dim": 32, "depth": 1, "num_heads": 2}),
     "efficientnet_lite0": Call("efficientnet_lite0"),
 }
 POOLS = {
@@ -27,7 +29,10 @@ POOLS = {
 }
 
 
-@pytest.mark.parametrize(("trunk", "pool"), [*(("convnet", pool) for pool in POOLS), ("timm", "Mean")])
+@pytest.mark.parametrize(
+    ("trunk", "pool"),
+    [*(("convnet", pool) for pool in POOLS), *((name, "Mean") for name in ("timm", "transformer", "naflex"))],
+)
 def test_a_run_loads_by_itself(tmp_path: Path, trunk: str, pool: str) -> None:
     plan = Architecture(TRUNKS[trunk], POOLS[pool], CLASSES, SPEC)
     run = RunFolder.create(tmp_path / "run", {"architecture": plan.record()})
@@ -65,8 +70,9 @@ def test_runs_that_cannot_be_loaded_say_why(tmp_path: Path) -> None:
     (run.path / "best.safetensors").write_bytes(content[:-4])
     with pytest.raises(DataError, match=r"best.safetensors: expected a whole safetensors file; got "):
         load_run(run.path, tiny())
+    mixer = Call("timm:mixer_s32_224", (), {"mlp_ratio": (0.1, 0.1)})
     with pytest.raises(TrainingError, match=r"a feature map \(N, C, H, W\); got \(1, "):
-        Architecture(Call("timm:test_vit"), POOLS["Mean"], CLASSES, InputSpec(160, SPEC.mean, SPEC.std)).build()
+        Architecture(mixer, POOLS["Mean"], CLASSES, InputSpec(224, SPEC.mean, SPEC.std)).build()
     with pytest.raises(
         TrainingError, match=r"trunk: expected one of convnet, efficientnet_lite0, or timm:NAME; got con"
     ):

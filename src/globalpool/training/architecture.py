@@ -14,9 +14,9 @@ from globalpool.data.kinds import InputKind, read_inputs
 from globalpool.data.pictures import as_kind
 from globalpool.errors import TrainingError
 from globalpool.evidence import evaluating
-from globalpool.extras import need
 from globalpool.layout import Features
 from globalpool.layout.arrange import spatial_axes
+from globalpool.models.from_timm import timm_trunk
 from globalpool.models.spectrogram import bandwise, framewise
 from globalpool.models.windowed import WindowedClassifier
 
@@ -149,15 +149,8 @@ class Architecture:
             raise TrainingError("trunk", f"one of {', '.join(MADE)} for {self.input.word}s", got)
         if colon and library == "timm":
             assert isinstance(self.input, InputSpec), "pictures alone come here"
-            create = need("timm", "images", "train").create_model
-            trunk: nn.Module = create(name, pretrained=False, num_classes=0, global_pool="", **settings)
-            width = getattr(trunk, "num_features", None)
-            with evaluating(trunk), torch.no_grad():
-                shape = trunk(torch.zeros(1, len(self.input.mean), self.input.size, self.input.size)).shape
-            if len(shape) == 4 and shape[1] != width and shape[3] == width:
-                got = f"{tuple(shape)}, channels last"
-                raise TrainingError(self.trunk.name, "a trunk with a feature map (N, C, H, W)", got)
-            return trunk
+            example = torch.zeros(1, len(self.input.mean), self.input.size, self.input.size)
+            return timm_trunk(name, example, **settings)
         if self.trunk.name in MADE:
             make = MADE[self.trunk.name]
             return make(self.inputs.channels, self.inputs.dims, *self.trunk.arguments, **settings)
