@@ -32,6 +32,7 @@ from globalpool.data.kind_batches import kind_evaluation_batches, kind_training_
 from globalpool.data.kinds import InputKind, kind_named, kind_of
 from globalpool.errors import GlobalPoolError
 from globalpool.extras import need
+from globalpool.models.tokens import ChannelsFirst, TokenTrunk
 from globalpool.training import Architecture, Call, processes
 from globalpool.training.architecture import MADE, OWN
 
@@ -165,7 +166,9 @@ def built(options: TrainOptions, architecture: Architecture) -> PooledClassifier
     elif options.weights is not None:
         network: Any = network_named(name, options.weights).module
         network.reset_classifier(0, "")
-        classifier.trunk.load_state_dict(network.state_dict())
+        trunk = classifier.trunk
+        own = trunk.network if isinstance(trunk, TokenTrunk | ChannelsFirst) else trunk
+        own.load_state_dict(network.state_dict())
     return classifier.to(device_named(options.device))
 
 

@@ -8,6 +8,7 @@ from globalpool.cli.memory import tell_memory
 from globalpool.cli.options import TrainOptions
 from globalpool.cli.prepared import Prepared, built, check_names, join_processes, kind_asked, leave_processes, planned
 from globalpool.data import read_examples, split_examples, write_split
+from globalpool.models import TokenTrunk
 from globalpool.surgery.head_fit import Method
 from globalpool.training import (
     BinaryCrossEntropy,
@@ -46,6 +47,8 @@ def go_on(folder: RunFolder, prepared: Prepared) -> int:
     classifier = built(prepared.options, prepared.architecture)
     if processes.rank() == 0 and prepared.options.mode == "full":
         tell_memory(classifier, min(prepared.options.batch, len(prepared.split.train)), device_of(classifier).type)
+    if processes.rank() == 0 and isinstance(classifier.trunk, TokenTrunk):
+        print(f"note: {classifier.trunk.note}")
     result = fit(folder, prepared, classifier)
     if processes.rank() == 0:
         finish(folder, prepared, result)
