@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import globalpool as gp
+from globalpool.audits.deciding import deciding
 from globalpool.audits.localisation import LOCALISATION, against_boxes
 from globalpool.evidence import Classes, Evidence
 from globalpool.layout import LayoutArguments
@@ -51,6 +52,39 @@ def test_the_middle_does_not_beat_itself() -> None:
     finding = against_boxes(true)(looker(Middle), data)
     assert finding.verdict == "fail"
     assert finding.advice.startswith("Boxes from this evidence are no better than the middle of the picture")
+
+
+class SometimesLooking(Middle):
+    """Points to objects of one class, and to the middle otherwise."""
+
+    def evidence(self, x: Tensor, classes: Classes = "top1", **layout: Unpack[LayoutArguments]) -> Evidence:
+        own = gp.PooledClassifier.evidence(self, x, classes, **layout)
+        return own if int(own.classes[0, 0]) == 0 else super().evidence(x, classes, **layout)
+
+
+def test_what_may_be_chance_does_not_pass() -> None:
+    data, true = boxes(17)  # of the 9 that judge, 2 are looked at
+    finding = against_boxes(true)(looker(SometimesLooking), data)
+    assert finding.measured is not None
+    assert finding.interval is not None
+    assert finding.measured > 0
+    assert finding.interval[0] <= 0 < finding.interval[1]
+    assert finding.verdict == "fail"
+
+
+def test_the_threshold_comes_from_the_samples_that_are_not_judged() -> None:
+    data, true = boxes(30)
+    classifier = looker(SometimesLooking)
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(0)).tolist()
+    evidence = [deciding(classifier, data.inputs[number]) for number in order]
+    maps = [one.interpolate((32, 32))[0, 0].numpy() for one in evidence]  # type: ignore[call-overload]
+    places = [true[str(number)] for number in order]
+    chosen = gp.localize.max_box_accuracy(maps[:15], places[:15]).rows[0]
+    leaked = gp.localize.max_box_accuracy(maps[15:], places[15:]).rows[0]
+    assert chosen.centre_threshold != leaked.centre_threshold
+    table = against_boxes(true)(classifier, data).table
+    assert table.number("evidence", "threshold") == chosen.threshold
+    assert table.number("centre", "threshold") == chosen.centre_threshold
 
 
 def test_it_says_what_it_needs() -> None:

@@ -12,6 +12,7 @@ from globalpool.audits import AuditData, Finding
 from globalpool.audits.canvases import enlarged, grown
 from globalpool.audits.dilution import diluted
 from globalpool.audits.padding import PADDING
+from globalpool.audits.together import together
 from globalpool.layout import Features, Padded
 from globalpool.models import PaddedSequential
 from tests.audits.objects import looker, objects
@@ -122,6 +123,18 @@ def test_tensors_of_several_lengths_become_padded_samples() -> None:
     assert row(finding, 2.0)["input, masked at the map"] > 1e-3  # the border sees what came of the zeros
     caught = PADDING(of_signals(Careless), tensors)
     assert caught.verdict == "fail"
+
+
+def test_what_lies_beyond_a_sample_is_left_behind() -> None:
+    own = torch.randn(1, 2, 9)
+    wide = torch.cat([own, torch.full((1, 2, 4), 7.0)], 2)
+    other = Padded.of([torch.randn(2, 5)], [torch.rand(5)])
+    batch = together([Padded(wide, torch.tensor([[9]]), torch.ones(1, 13)), other])
+    assert batch.values.shape == (2, 2, 9)
+    assert torch.equal(batch.values[:1], own)
+    assert batch.sizes.tolist() == [[9], [5]]
+    assert torch.equal(batch.measure[1, :5], other.measure[0])  # type: ignore[index]
+    assert together([own, other]) is None
 
 
 def test_an_unmasked_padded_batch_is_caught() -> None:

@@ -29,7 +29,8 @@ def diluted(pool: Pool, value: Tensor, own: tuple[int, ...], canvas: tuple[int, 
     if isinstance(pool, Mean):
         return value * ratio
     if isinstance(pool, Sum | ScaledSum):
-        return value * ratio ** gamma_of(pool)
+        factor: float = ratio ** gamma_of(pool)
+        return value * factor
     if isinstance(pool, Max):
         return value.clamp(min=0)
     if isinstance(pool, GeM) and isinstance(pool.p, int | float):

@@ -19,7 +19,7 @@ from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
 from globalpool.audits.grids import as_tensor
 from globalpool.audits.samples import AuditData, Clock
 from globalpool.classifier import PooledClassifier
-from globalpool.localize import Bootstrap, BoxProtocol, Heatmaps, heatmaps, max_box_accuracy
+from globalpool.localize import Bootstrap, BoxProtocol, Heatmaps, Measured, heatmaps, max_box_accuracy
 
 #: Boxes by the id of a sample: one ``(2D,)`` or several ``(M, 2D)``, as in ``globalpool.localize``.
 Boxes = Mapping[str, Any]
@@ -68,12 +68,17 @@ def measure(boxes: Boxes, classifier: PooledClassifier, data: AuditData) -> Find
     held_out = Heatmaps(tuple(maps[:half]), view), true[:half]  # type: ignore[arg-type]
     judged = Heatmaps(tuple(maps[half:]), view)  # type: ignore[arg-type]
     result = max_box_accuracy(judged, true[half:], validation=held_out, protocol=protocol)
-    rows = [("evidence", result.accuracy), ("centre", result.centre), ("random box", result.random)]
+    at = result.rows[0]
+    rows: list[tuple[str, Measured, float | None]] = [
+        ("evidence", result.accuracy, at.threshold),
+        ("centre", result.centre, at.centre_threshold),
+        ("random box", result.random, None),
+    ]
     if result.zero is not None:
-        rows.append(("evidence above zero", result.zero))
+        rows.append(("evidence above zero", result.zero, None))
     table = Table(
-        ("what localises", "accuracy", "low", "high"),
-        tuple((name, of.value, of.low, of.high) for name, of in rows),
+        ("what localises", "accuracy", "low", "high", "threshold"),
+        tuple((name, of.value, of.low, of.high, threshold) for name, of, threshold in rows),
         f"MaxBoxAcc at half overlap, {result.samples} samples, threshold from {half} others",
     )
     above = result.above_centre
