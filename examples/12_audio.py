@@ -10,6 +10,7 @@ and hertz of the sound, and evidence per second is a curve whose area and offset
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,12 +25,12 @@ from globalpool.models import bandwise, framewise
 
 BANDS = Bands(8000, hop=160, window=1, count=60, scale="log", lowest=110.0, highest=3300.0, floor=-60.0)
 FRAMES, STEP = 50, 160 / 8000
-TASKS = {"timbre": timbre_notes, "rhythm": rhythm_beats}
+TASKS: dict[str, Any] = {"timbre": timbre_notes, "rhythm": rhythm_beats}
 
 
 def recordings(task: str, seed: int, count: int) -> tuple[Tensor, Tensor]:
     """Spectrograms ``(N, 1, 60, 50)`` and classes."""
-    made = TASKS[task](seed, count)  # type: ignore[operator]
+    made = TASKS[task](seed, count)
     found = [spectrogram(torch.from_numpy(samples)[None], BANDS).decibels for samples in made.samples]
     return (torch.stack(found)[:, None] - BANDS.floor) / 20 - 1, torch.from_numpy(made.labels)
 

@@ -39,9 +39,9 @@ def gradients(pool: Callable[[], gp.Pool], side: int, seed: int) -> tuple[float,
     assert features.grad is not None
     assert convolution.weight.grad is not None
     scale = float(given.norm())
-    return tuple(
-        float(v) / scale for v in (features.grad.abs().max(), features.grad.norm(), convolution.weight.grad.norm())
-    )
+    found = (features.grad.abs().max(), features.grad.norm(), convolution.weight.grad.norm())
+    largest, whole, weights = (float(v) / scale for v in found)
+    return largest, whole, weights
 
 
 def slopes(pool: Callable[[], gp.Pool], seeds: int = 5) -> np.ndarray:
@@ -110,13 +110,15 @@ def test_pools_one_after_the_other_share_out_as_one_does() -> None:
     hierarchical = x.grad.clone()
     x.grad = None
     gp.Mean()(x).backward(given)
+    assert isinstance(x.grad, Tensor)
     assert torch.allclose(hierarchical, x.grad, rtol=1e-7, atol=0)
     assert not half_gradient(64, 1e-3, 1.0, lambda x: gp.Mean()(cells(x))).any()
 
 
 def cells(x: Tensor) -> Tensor:
     """Means of 4 x 4 x 4 positions."""
-    return x.unflatten(2, (-1, 4)).unflatten(4, (-1, 4)).unflatten(6, (-1, 4)).mean((3, 5, 7))
+    found: Tensor = x.unflatten(2, (-1, 4)).unflatten(4, (-1, 4)).unflatten(6, (-1, 4)).mean((3, 5, 7))
+    return found
 
 
 def test_a_mean_of_ones_in_half_precision_is_one() -> None:

@@ -45,7 +45,7 @@ def at_points(affine: NDArray[np.float64], values: NDArray[Any], heights: Any = 
 
 
 def points_of(volume: Volume) -> dict[tuple[float, ...], float]:
-    indices = np.argwhere(np.ones(volume.shape))
+    indices = np.argwhere(np.ones(volume.shape)).astype(np.float64)
     rows = zip(volume.points(indices), volume.values[0].reshape(-1), strict=True)
     return {tuple(round(float(v), 3) + 0.0 for v in point): float(value) for point, value in rows}
 

@@ -108,7 +108,7 @@ def test_a_sheared_grid_has_the_volume_of_its_determinant() -> None:
 
 
 def linear(item: Volume) -> np.ndarray:
-    points = item.points(np.argwhere(np.ones(item.shape)))
+    points = item.points(np.argwhere(np.ones(item.shape)).astype(np.float64))
     found: np.ndarray = (points @ [1.0, -0.5, 0.25] + 3).reshape(item.shape)
     return found
 

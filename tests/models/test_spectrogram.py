@@ -98,4 +98,5 @@ def test_a_pool_that_keeps_an_axis_needs_its_length() -> None:
         Architecture(Call("bandwise"), kept, ("a", "b"), plan).build()
     built = Architecture(Call("bandwise", (4, 8)), kept, ("a", "b"), replace(plan, frames=30)).build()
     assert isinstance(built, WindowedClassifier)
+    assert isinstance(built.tail, torch.nn.Linear)
     assert (built.window, built.tail.in_features) == (30, 8 * 15)

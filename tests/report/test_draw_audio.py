@@ -23,7 +23,7 @@ PLAN = Recordings(8000, 80, 256, bands=40, mean=(-50.0,), std=(20.0,))
 
 def recording() -> Recording:
     """Silence to 0.2 s, 1,000 Hz to 0.5 s, silence to 0.6 s, 300 Hz to 0.7 s, silence to 1 s."""
-    parts = [np.zeros(1600), tone(1000, 0.3), np.zeros(800), tone(300, 0.1), np.zeros(2400)]
+    parts: list[np.ndarray] = [np.zeros(1600), tone(1000, 0.3), np.zeros(800), tone(300, 0.1), np.zeros(2400)]
     return Recording(Path("a.wav"), np.concatenate(parts).astype(np.float32)[None], 8000)
 
 

@@ -27,10 +27,10 @@ def classifier() -> gp.PooledClassifier:
         gp.models.PaddedSequential(torch.nn.AvgPool3d(2), torch.nn.Conv3d(1, 2, 1)), gp.Mean(), torch.nn.Linear(2, 3)
     )
     with torch.no_grad():
-        network.trunk[1].weight[:, 0] = torch.tensor([1.0, -1.0])[:, None, None, None]  # type: ignore[index]
-        network.trunk[1].bias.zero_()  # type: ignore[index]
-        network.tail.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
-        network.tail.bias.copy_(torch.tensor([0.5, -0.25, 2.0]))
+        network.trunk.get_parameter("1.weight")[:, 0] = torch.tensor([1.0, -1.0])[:, None, None, None]
+        network.trunk.get_parameter("1.bias").zero_()
+        network.tail.get_parameter("weight").copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+        network.tail.get_parameter("bias").copy_(torch.tensor([0.5, -0.25, 2.0]))
     return network.eval()
 
 
@@ -129,7 +129,7 @@ def test_the_figure_shows_the_strongest_voxel_in_every_plane_on_one_scale(
         assert colour in matplotlib.colormaps
         for panel, (right, up) in zip(grid[6 * row : 6 * row + 6], planes, strict=True):
             (mesh,) = panel.collections
-            colours = mesh.get_facecolors()[:, :3].reshape(len(borders[up]) - 1, len(borders[right]) - 1, 3)
+            colours = np.asarray(mesh.get_facecolor())[:, :3].reshape(len(borders[up]) - 1, len(borders[right]) - 1, 3)
             strong = colours[..., 0] - colours[..., 2] if row == 0 else colours[..., 2] - colours[..., 0]
             vertical, horizontal = np.unravel_index(int(strong.argmax()), strong.shape)
             assert found[0][up] - 1 <= vertical <= found[1][up] + 1

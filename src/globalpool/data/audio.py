@@ -48,7 +48,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return self.samples.shape[1] / self.rate
+        return float(self.samples.shape[1] / self.rate)
 
 
 def read_recording(path: str | Path) -> Recording:

@@ -73,10 +73,11 @@ def _network(
     channels = in_channels
     for number, width in enumerate(widths):
         for again in range(depth):
-            size, stride, padding = [1, 1], [1, 1], [0, 0]
-            size[along], padding[along] = kernel, kernel // 2
-            stride[along] = 2 if number and not again else 1
-            convolution = nn.Conv2d(channels, width, tuple(size), tuple(stride), tuple(padding), bias=False)
+            step = 2 if number and not again else 1
+            size, stride, padding = ((kernel, 1), (step, 1), (kernel // 2, 0))
+            if along == 1:
+                size, stride, padding = (1, kernel), (1, step), (0, kernel // 2)
+            convolution = nn.Conv2d(channels, width, size, stride, padding, bias=False)
             layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
     lengths = [-(-length // 2 ** (len(widths) - 1)) for length in kept]

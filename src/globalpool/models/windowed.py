@@ -41,7 +41,8 @@ def windows_of(x: Padded | Tensor, length: int) -> Windows:
 
     def cut(values: Tensor) -> Tensor:
         pieces = nn.functional.pad(values, (0, short)).unflatten(-1, (count, length)).movedim(-2, 1)
-        return pieces[samples, numbers]
+        own_pieces: Tensor = pieces[samples, numbers]
+        return own_pieces
 
     sizes = torch.cat([x.sizes[samples, :-1], real[samples, numbers, None]], 1)
     measure = None if x.measure is None else cut(x.measure)

@@ -83,7 +83,7 @@ def _draw_bars(axes: "Axes", chart: Chart) -> None:
     if chart.logarithmic:
         (axes.set_xscale if lie else axes.set_yscale)("log")
     else:
-        axes.margins(**({"x": 0.3} if lie else {"y": 0.3}))  # room for the legend
+        axes.margins(x=0.3 if lie else None, y=None if lie else 0.3)  # room for the legend
 
 
 def _height(cell: Cell) -> float:

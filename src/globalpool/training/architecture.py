@@ -103,7 +103,7 @@ class Architecture:
             channels, *lengths = self._shape(trunk)
             pool = self._pool(channels)
             tail = nn.Linear(pool.out_features(channels, self._kept(pool, lengths)), len(self.classes))
-            own = {"labels": self.classes, "input_spec": self.input}
+            own: dict[str, Any] = {"labels": self.classes, "input_spec": self.input}
             length = self.inputs.kept_length
             if length is None:
                 classifier = PooledClassifier(trunk, pool, tail, **own)
