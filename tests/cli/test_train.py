@@ -234,6 +234,22 @@ def test_a_frozen_trunk_gets_a_fitted_head(capsys: pytest.CaptureFixture[str], f
     assert json.loads((tmp_path / "run" / "report.json").read_text())["accuracy"]["right"] >= 5
 
 
+def test_a_transformer_trains_and_explains_pictures_of_mixed_sizes(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = ("--trunk", "timm:test_vit", "--epochs", "4", "--batch", "8", "--learning_rate", "0.002")
+    code, text, _ = run(capsys, "train", str(folder), "--out", str(out), *options)
+    assert code == 0
+    assert "note: the pool reads the tokens of patches of 16 x 16 pixels; the prefix token is left out of it" in text
+    assert json.loads((out / "report.json").read_text())["accuracy"]["right"] >= 5
+    picture = str(folder / "red" / "0.png")
+    code, text, _ = run(capsys, "explain", picture, "--model", str(out), "--out", str(tmp_path / "e"))
+    assert code == 0
+    assert "evidence: linear" in text
+    assert rows(tmp_path / "e" / "predictions.csv")[0]["class"] == "red"
+
+
 def test_several_labels_a_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lines = ["path,label"]
