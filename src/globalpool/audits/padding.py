@@ -116,8 +116,8 @@ def _finding(
         interval=interval,
         predicted=_mean([one.predicted for one in maps[SHOWN]]) if on_map else 0.0,
         unit=f"logits by which a sample's logits move when {what}",
-        threshold=f"at most {EXACT:g} of the logits with a mask ({faults['mask']:.1g}) and in batches as they are "
-        f"taken ({faults['batch']:.1g})",
+        threshold=f"at most {EXACT:g} of the logits with a mask ({faults['mask']:.1g}) and in a batch as it is taken "
+        f"({faults['batch']:.1g})",
         tables=(on_canvas, in_batch) if on_map else (in_batch,),
         charts=(chart,) if on_map else (),
         notes=(*([reason] if reason else []), *clock.notes),
