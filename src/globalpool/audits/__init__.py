@@ -22,8 +22,16 @@ from globalpool.audits.variance import VARIANCE
 
 #: Every audit, in the order in which they run.
 ALL: tuple[Audit, ...] = (
-    *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING, GRADIENT, PADDING),
-    *(FAITHFULNESS, LOCALISATION, SPARSITY, AREA_BIAS, CONSISTENCY, HEAD_COST),
+    *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING),
+    *(
+        GRADIENT,
+        PADDING,
+        FAITHFULNESS,
+        SPARSITY,
+        AREA_BIAS,
+        CONSISTENCY,
+        HEAD_COST,
+    ),
 )
 
 __all__ = [
