@@ -30,11 +30,10 @@ def test_every_position_gets_the_gradient_over_the_number_of_positions(shape: tu
 def gradients(pool: Callable[[], gp.Pool], side: int, seed: int) -> tuple[float, float, float]:
     """Largest ``|dF|``, its norm, and the norm of the gradient of a convolution's weights, each over that of g."""
     torch.manual_seed(seed)
-    convolution = nn.Conv3d(4, 8, 3, padding=1)
+    convolution, given = nn.Conv3d(4, 8, 3, padding=1), torch.randn(1, 8)  # before what depends on the side
     x = torch.randn(1, 4, side, side, side).relu()
     features = convolution(x).relu()
     features.retain_grad()
-    given = torch.randn(1, 8)
     pool()(features).backward(given)
     assert features.grad is not None
     assert convolution.weight.grad is not None
@@ -42,6 +41,8 @@ def gradients(pool: Callable[[], gp.Pool], side: int, seed: int) -> tuple[float,
     found = (features.grad.abs().max(), features.grad.norm(), convolution.weight.grad.norm())
     largest, whole, weights = (float(v) / scale for v in found)
     return largest, whole, weights
+    largest, norm, weights = features.grad.abs().max(), features.grad.norm(), convolution.weight.grad.norm()
+    return float(largest) / scale, float(norm) / scale, float(weights) / scale
 
 
 def slopes(pool: Callable[[], gp.Pool], seeds: int = 5) -> np.ndarray:
