@@ -8,7 +8,7 @@ OUT ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs format clean
+.PHONY: help demo test check bench ranks docs format clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ bench: $(VENV)/.bench ## speed beside the peers; the tables go to benchmarks/res
 	$(RUN)/python benchmarks/pooling.py $(QUICK)
 	$(RUN)/python benchmarks/evidence_overhead.py
 	$(RUN)/python benchmarks/localisation.py
+
+ranks: $(READY) ## train with two processes (torchrun, gloo) here and compare with one
+	$(RUN)/python benchmarks/ranks.py
 
 docs: $(READY) ## run the examples and write the generated pages and figures
 	$(RUN)/python docs/generate.py

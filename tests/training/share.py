@@ -5,10 +5,20 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import distributed
+from torch import Tensor, distributed
 
+from globalpool.surgery import HeadStatistics
 from globalpool.training import RunFolder, TrainingSettings, evaluate, train
+from globalpool.training.frozen import train_head
+from globalpool.training.reduced import reduced
 from tests.training.tiny import Coloured, tiny
+
+
+def rows_of_statistics() -> tuple[Tensor, Tensor]:
+    """Vectors ``(40, 5)`` far from zero and targets ``(40, 2)``."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 5, generator=random, dtype=torch.float64) + 1e4
+    return x, torch.randn(40, 2, generator=random, dtype=torch.float64)
 
 
 def main(rank: int, ranks: int, folder: Path) -> None:
@@ -35,6 +45,21 @@ def main(rank: int, ranks: int, folder: Path) -> None:
             [entry.train_loss, entry.train_nll, entry.train_accuracy, entry.validation_nll] for entry in result.epochs
         ]
         found[f"{name}.rows"] = torch.tensor(rows, dtype=torch.float64)
+    for method, judged_on in (("ridge", True), ("ridge", False), ("logistic", True)):
+        # The one batch that is held out is the first process's.
+        classifier = tiny(dropout=0.5)
+        own = Coloured(24, seed=None, rank=rank, ranks=ranks, whole=True)
+        held_out = Coloured(6, seed=None, rank=rank, ranks=ranks, whole=True) if judged_on else None
+        result, fit = train_head(classifier, own, held_out, None, "ridge" if method == "ridge" else "logistic")
+        name = f"head {method} {judged_on}"
+        found[f"{name}.weight"] = classifier.state_dict()["tail.weight"].double()
+        entry = result.epochs[0]
+        counted = [entry.train_accuracy, entry.train_nll, entry.validation_accuracy, float(fit.count)]
+        found[f"{name}.counted"] = torch.tensor(counted, dtype=torch.float64).nan_to_num(-1)
+    part = HeadStatistics.of(*(rows[rank::ranks] for rows in rows_of_statistics()))
+    whole = reduced(part)
+    found["statistics"] = torch.cat([whole.mean, whole.scatter.flatten(), whole.cross.flatten()])
+    found["none"] = reduced(part if rank == 0 else None).mean
     save_file(found, folder / f"{rank}-of-{ranks}.safetensors")
     if ranks > 1:
         distributed.destroy_process_group()

@@ -68,8 +68,9 @@ def _fit_head(folder: RunFolder, prepared: Prepared, classifier: PooledClassifie
     assert data is not None, "a split has pictures to train on"
     method: Method = "ridge" if prepared.architecture.multi_label else "logistic"
     result, fit = train_head(classifier, data, judged, folder, method)
-    print(f"fit: {fit.method}, strength {fit.strength:.3g}, {fit.count} {prepared.architecture.inputs.word}s")
-    _print_epoch(result.epochs[0])
+    if processes.rank() == 0:
+        print(f"fit: {fit.method}, strength {fit.strength:.3g}, {fit.count} {prepared.architecture.inputs.word}s")
+        _print_epoch(result.epochs[0])
     return result
 
 

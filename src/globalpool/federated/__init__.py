@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from globalpool.federated.descriptors import describe as describe
     from globalpool.federated.parameters import load_parameters as load_parameters
     from globalpool.federated.parameters import parameters_of as parameters_of
+    from globalpool.federated.parameters import size_in_bytes as size_in_bytes
     from globalpool.federated.prototypes import Prototypes as Prototypes
     from globalpool.federated.prototypes import aggregate as aggregate
     from globalpool.federated.proximal import Proximal as Proximal
@@ -30,7 +31,7 @@ _HOMES = {
     "additive": ("AdditiveStatistics",),
     "average": ("federated_average",),
     "descriptors": ("ClassDescriptors", "describe"),
-    "parameters": ("load_parameters", "parameters_of"),
+    "parameters": ("load_parameters", "parameters_of", "size_in_bytes"),
     "prototypes": ("Prototypes", "aggregate"),
     "proximal": ("Proximal",),
     "resolutions": ("ClientScore", "by_resolution", "gap"),

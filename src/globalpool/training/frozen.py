@@ -13,12 +13,14 @@ from globalpool.errors import TrainingError
 from globalpool.evidence import evaluating
 from globalpool.extras import need
 from globalpool.pools import Mean
-from globalpool.surgery import HeadFit, fit_head
+from globalpool.surgery import HeadFit, HeadStatistics, collect, fit_head
+from globalpool.surgery.batches import Loader
 from globalpool.surgery.head_fit import Method
 from globalpool.training.batches import Batches
 from globalpool.training.history import TrainingResult, row
 from globalpool.training.metrics import Counts, Metrics
-from globalpool.training.processes import count, device_of
+from globalpool.training.processes import count, device_of, gathered, rank, share, wait
+from globalpool.training.reduced import reduced
 from globalpool.training.run_folder import RunFolder
 
 
@@ -38,8 +40,21 @@ def pooled(classifier: PooledClassifier, batches: Batches, what: str = "features
         for batch in _progress(batches, what):
             maps, layout = features(classifier, batch.to(device).parts)
             found.append((classifier.pool(maps, **layout), batch.targets.to(device)))
+    if not found:  # of few samples a process may have none
+        return Pooled(torch.empty(0, 0), torch.empty(0, dtype=torch.long))
     vectors, targets = (torch.cat(column) for column in zip(*found, strict=True))
     return Pooled(vectors.clone(), targets)
+
+
+def everywhere(own: Pooled) -> Pooled:
+    """The vectors and targets of all processes in every one."""
+    if count() == 1:
+        return own
+    parts = [part for part in gathered((own.vectors.cpu(), own.targets.cpu())) if len(part[0])]
+    if not parts:
+        return own
+    vectors, targets = (torch.cat(column).to(own.vectors.device) for column in zip(*parts, strict=True))
+    return Pooled(vectors, targets)
 
 
 def train_head(
@@ -52,36 +67,51 @@ def train_head(
     """Fit the tail's last layer by ``fit_head`` and leave all else as it is; one row of a curve, as ``train`` gives.
 
     The penalty is chosen on ``validation`` (without it: by ``fit_head``'s own rule). TrainingError for a pool with
-    parameters, which no fit in closed form reaches, and for several processes.
+    parameters, which no fit in closed form reaches.
+
+    Under torchrun each process gives its share of the batches (of training samples too each exactly once: evaluation
+    batches), and the fit is that of all of them: ridge with a validation set sends its sufficient statistics from
+    process to process, the other fits need the vectors themselves, N x F numbers.
     """
     start = time.perf_counter()
     if next(classifier.pool.parameters(), None) is not None:
         hint = "Train it with the trunk, or take a pool such as Mean."
         raise TrainingError("train_head", "a pool without parameters", str(classifier.pool).replace("\n", ""), hint)
-    if count() > 1:
-        raise TrainingError("train_head", "one process", f"{count()}", "Start it without torchrun.")
     own = pooled(classifier, batches)
     other = None if validation is None else pooled(classifier, validation, "validation")
     # A map of one position, whose mean it is: the fit's own loader then reads what was computed once.
     head = PooledClassifier(nn.Identity(), Mean(), classifier.tail).eval()
-    data = [(own.vectors[..., None], own.targets)]
-    held_back = None if other is None else [(other.vectors[..., None], other.targets)]
+    held_back = None if other is None else _loader(everywhere(other))
+    data: Loader | HeadStatistics
+    if method == "ridge" and held_back is not None and count() > 1:
+        data = reduced(collect(head, _loader(own)) if len(own.vectors) else None)
+    else:
+        data = _loader(everywhere(own))
     fit = fit_head(head, data, method, validation=held_back)
+    share(fit.layer.parameters())
     judged = None if other is None else _metrics(classifier.tail, other)
     epochs = [row(1, 0, 0.0, _metrics(classifier.tail, own), judged)]
     weights = classifier.state_dict()
-    if run_folder is not None:
+    if run_folder is not None and rank() == 0:
         with run_folder.alone():
             run_folder.put_right(epochs, weights, weights)
+    wait()
     classifier.eval()
     return TrainingResult(tuple(epochs), 1, time.perf_counter() - start), fit
 
 
+def _loader(data: Pooled) -> Loader:
+    """Each vector as a map of one position."""
+    return [(data.vectors[..., None], data.targets)]
+
+
 def _metrics(tail: nn.Module, data: Pooled) -> Metrics:
-    counts = Counts(data.vectors.device)
-    with evaluating(tail), torch.inference_mode():
-        first = next(tail.parameters())
-        counts.add_logits(tail(data.vectors.to(first.dtype)), data.targets)
+    """Over all processes, from whole numbers."""
+    first = next(tail.parameters())
+    counts = Counts(first.device)
+    if len(data.vectors):
+        with evaluating(tail), torch.inference_mode():
+            counts.add_logits(tail(data.vectors.to(first.dtype)), data.targets)
     found = counts.metrics()
     return Metrics(found.samples, found.accuracy, found.nll, found.nll)
 

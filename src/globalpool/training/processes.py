@@ -1,7 +1,12 @@
 """One process or several under torchrun: the same calls, which do nothing where there is one."""
 
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor, distributed, nn
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -22,11 +27,25 @@ def summed(numbers: Tensor) -> Tensor:
     return numbers
 
 
+def gathered(value: T) -> list[T]:
+    """The value of every process, in their order; tensors in it should be on the CPU."""
+    if not _several():
+        return [value]
+    found: list[Any] = [None] * count()
+    distributed.all_gather_object(found, value)
+    return found
+
+
+def share(tensors: Iterable[Tensor]) -> None:
+    """The first process's values everywhere, in place."""
+    if _several():
+        for tensor in tensors:
+            distributed.broadcast(tensor.detach(), 0)
+
+
 def share_buffers(module: nn.Module) -> None:
     """The buffers of the first process everywhere: running statistics differ where the samples do."""
-    if _several():
-        for buffer in module.buffers():
-            distributed.broadcast(buffer, 0)
+    share(module.buffers())
 
 
 def wait() -> None:
