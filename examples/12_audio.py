@@ -5,10 +5,11 @@
 Notes of four instruments at random pitches and moments, beats in four rhythms at random pitches, on constant-Q bands.
 Networks that look along frequency alone are pooled over time, those that look along time alone over frequency: each
 tells its own task and not the other. A shift of the frames changes no logit of the first. Evidence lies at the seconds
-and hertz of the sound, and evidence per second is a curve whose area and offset are the logit.
+and hertz of the sound; evidence a second is a curve whose area and offset are the logit.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import globalpool as gp
-from globalpool.data.rhythm import rhythm_beats
+from globalpool.data.rhythm import Beats, rhythm_beats
 from globalpool.data.spectrograms import Bands, spectrogram
-from globalpool.data.timbre import timbre_notes
+from globalpool.data.timbre import Notes, timbre_notes
 from globalpool.models import bandwise, framewise
 
 BANDS = Bands(8000, hop=160, window=1, count=60, scale="log", lowest=110.0, highest=3300.0, floor=-60.0)
 FRAMES, STEP = 50, 160 / 8000
 TASKS: dict[str, Any] = {"timbre": timbre_notes, "rhythm": rhythm_beats}
+TASKS: dict[str, Callable[[int, int], Notes | Beats]] = {"timbre": timbre_notes, "rhythm": rhythm_beats}
 
 
 def recordings(task: str, seed: int, count: int) -> tuple[Tensor, Tensor]:
@@ -78,12 +80,10 @@ def main(out: Path) -> None:
     for above, below, task in (("b", "d", "timbre"), ("c", "e", "rhythm")):
         evidence = networks[task, fitting[task]].evidence(held[task][0][:1], "all").check().centered()
         own = evidence.select(int(held[task][1][0]))
-        shown = own.interpolate((BANDS.count, FRAMES))
-        assert isinstance(shown, Tensor)
-        limit = float(shown.abs().max())
-        grid[above].imshow(held[task][0][0, 0], cmap="Greys", aspect="auto", origin="lower", extent=(0, 1, -0.5, 59.5))
-        grid[above].imshow(shown[0, 0], cmap="RdBu_r", aspect="auto", origin="lower", extent=(0, 1, -0.5, 59.5),
-                           vmin=-limit, vmax=limit, alpha=0.6)  # fmt: skip
+        why = torch.as_tensor(own.interpolate((BANDS.count, FRAMES)))[0, 0].numpy()
+        limit, sound, box = float(abs(why).max()), held[task][0][0, 0].numpy(), (0, 1, -0.5, 59.5)
+        grid[above].imshow(sound, "Greys", aspect="auto", origin="lower", extent=box)
+        grid[above].imshow(why, "RdBu_r", vmin=-limit, vmax=limit, alpha=0.6, aspect="auto", origin="lower", extent=box)
         grid[above].set_yticks(np.interp(marks, BANDS.centres, np.arange(BANDS.count)), list(map(str, marks)))
         grid[above].set(ylabel="Hz", title=f"{task}, pooled over {fitting[task]}: evidence")
         each = FRAMES // own.maps.shape[3]  # frames under a position

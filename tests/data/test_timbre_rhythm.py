@@ -16,6 +16,8 @@ def amplitudes(wave: np.ndarray, frequencies: np.ndarray, rate: int) -> np.ndarr
     found = np.linalg.lstsq(basis, wave, rcond=None)[0].reshape(2, -1)
     size: np.ndarray = np.hypot(found[0], found[1])
     return size
+    lengths: np.ndarray = np.hypot(found[0], found[1])
+    return lengths
 
 
 def test_notes_have_the_levels_pitch_and_onset_that_are_told() -> None:

@@ -77,6 +77,9 @@ def _network(
             size, stride, padding = ((kernel, 1), (step, 1), (kernel // 2, 0))
             if along == 1:
                 size, stride, padding = (1, kernel), (1, step), (0, kernel // 2)
+            size, stride, padding = (kernel, 1), (step, 1), (kernel // 2, 0)
+            if along == TIME:
+                size, stride, padding = size[::-1], stride[::-1], padding[::-1]
             convolution = nn.Conv2d(channels, width, size, stride, padding, bias=False)
             layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width

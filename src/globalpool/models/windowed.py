@@ -43,6 +43,9 @@ def windows_of(x: Padded | Tensor, length: int) -> Windows:
         pieces = nn.functional.pad(values, (0, short)).unflatten(-1, (count, length)).movedim(-2, 1)
         own_pieces: Tensor = pieces[samples, numbers]
         return own_pieces
+        pieces: Tensor = nn.functional.pad(values, (0, short)).unflatten(-1, (count, length)).movedim(-2, 1)
+        chosen: Tensor = pieces[samples, numbers]
+        return chosen
 
     sizes = torch.cat([x.sizes[samples, :-1], real[samples, numbers, None]], 1)
     measure = None if x.measure is None else cut(x.measure)
