@@ -174,7 +174,6 @@ def page(rows: list[dict[str, object]], threads: int) -> str:
         )
     lines += [
         "",
-        "Intervals are Wilson's, over recordings taken for independent. Shuffled: frames of each held-out recording",
         "Intervals are Wilson's, over recordings taken for independent. Shuffled: the frames of each recording",
         "in another order; chance is 10 % for digits, 17 % for speakers.",
         "",

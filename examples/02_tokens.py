@@ -10,6 +10,7 @@ attention all patches know the answer, and the map, exact as it is, no longer sa
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -35,14 +36,17 @@ def trained(blocks: int) -> gp.PooledClassifier:
     """A classifier with so many blocks of attention, after ``STEPS`` steps."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
-    small = {"embed_dim": 32, "depth": blocks, "num_heads": 2, "patch_size": PATCH, "init_values": None}
+    small: dict[str, Any] = {"embed_dim": 32, "depth": blocks, "num_heads": 2, "patch_size": PATCH, "init_values": None}
     network = timm.create_model("naflexvit_base_patch16_gap", num_classes=0, global_pool="", reg_tokens=2, **small)
     classifier = gp.PooledClassifier(NaFlexTrunk(network), gp.Mean(), torch.nn.Linear(32, 2))
     optimiser = torch.optim.AdamW(classifier.parameters(), 3e-3)
     for _ in range(STEPS):
         colours = random.integers(2, size=BATCH)
         sides = random.integers(3, 10, size=(BATCH, 2)) * PATCH
-        batch = [picture(*side, colour, random) for side, colour in zip(sides.tolist(), colours.tolist(), strict=True)]
+        batch = [
+            picture(side[0], side[1], colour, random)
+            for side, colour in zip(sides.tolist(), colours.tolist(), strict=True)
+        ]
         logits = classifier(Patches.of(batch, (PATCH, PATCH)))
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(colours))
         optimiser.zero_grad()

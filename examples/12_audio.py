@@ -11,7 +11,6 @@ and hertz of the sound; evidence a second is a curve whose area and offset are t
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from globalpool.models import bandwise, framewise
 
 BANDS = Bands(8000, hop=160, window=1, count=60, scale="log", lowest=110.0, highest=3300.0, floor=-60.0)
 FRAMES, STEP = 50, 160 / 8000
-TASKS: dict[str, Any] = {"timbre": timbre_notes, "rhythm": rhythm_beats}
 TASKS: dict[str, Callable[[int, int], Notes | Beats]] = {"timbre": timbre_notes, "rhythm": rhythm_beats}
 
 

@@ -38,9 +38,6 @@ def gradients(pool: Callable[[], gp.Pool], side: int, seed: int) -> tuple[float,
     assert features.grad is not None
     assert convolution.weight.grad is not None
     scale = float(given.norm())
-    found = (features.grad.abs().max(), features.grad.norm(), convolution.weight.grad.norm())
-    largest, whole, weights = (float(v) / scale for v in found)
-    return largest, whole, weights
     largest, norm, weights = features.grad.abs().max(), features.grad.norm(), convolution.weight.grad.norm()
     return float(largest) / scale, float(norm) / scale, float(weights) / scale
 

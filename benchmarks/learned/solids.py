@@ -77,7 +77,6 @@ def main() -> None:
         "",
         'Mean and 95 % t-interval over seeds. A random voxel points within 2 of the part as often as "chance" says.',
         "",
-        "| the class is | held-out accuracy | pointing | chance | centre | evidence near the part | of the volume |",
         "| the class is | held-out accuracy | pointing | chance | centre | favour near the part | volume near it |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]

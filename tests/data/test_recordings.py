@@ -131,7 +131,6 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
 
 def test_facts_are_equal_for_copies_in_another_format(tmp_path: Path) -> None:
-    wave = np.round(noise(4000) * 2**15).astype(np.float32) / np.float32(2**15)
     wave = (np.round(noise(4000) * 2**15) / 2**15).astype(np.float32)
     first, second = save(tmp_path / "a.wav", wave), save(tmp_path / "b.flac", wave)
     assert Recordings.facts(first) == Recordings.facts(second)

@@ -14,8 +14,6 @@ def amplitudes(wave: np.ndarray, frequencies: np.ndarray, rate: int) -> np.ndarr
     phase = 2 * np.pi * frequencies[:, None] * time
     basis = np.concatenate([np.sin(phase), np.cos(phase)]).T
     found = np.linalg.lstsq(basis, wave, rcond=None)[0].reshape(2, -1)
-    size: np.ndarray = np.hypot(found[0], found[1])
-    return size
     lengths: np.ndarray = np.hypot(found[0], found[1])
     return lengths
 

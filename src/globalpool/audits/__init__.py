@@ -23,32 +23,16 @@ from globalpool.audits.variance import VARIANCE
 #: Every audit, in the order in which they run.
 ALL: tuple[Audit, ...] = (
     *(RESOLUTION, SHIFT, POSITION_LEAK, NOISE, VARIANCE, MIXING),
-    *(
-        GRADIENT,
-        PADDING,
-        FAITHFULNESS,
-        SPARSITY,
-        AREA_BIAS,
-        CONSISTENCY,
-        HEAD_COST,
-    ),
+    *(GRADIENT, PADDING, FAITHFULNESS, LOCALISATION, SPARSITY, AREA_BIAS, CONSISTENCY, HEAD_COST),
 )
 
 __all__ = [
     "ALL",
-    "AREA_BIAS",
-    "CONSISTENCY",
-    "FAITHFULNESS",
-    "GRADIENT",
-    "HEAD_COST",
-    "LOCALISATION",
     "MIXING",
     "NOISE",
-    "PADDING",
     "POSITION_LEAK",
     "RESOLUTION",
     "SHIFT",
-    "SPARSITY",
     "VARIANCE",
     "Audit",
     "AuditData",

@@ -74,9 +74,6 @@ def _network(
     for number, width in enumerate(widths):
         for again in range(depth):
             step = 2 if number and not again else 1
-            size, stride, padding = ((kernel, 1), (step, 1), (kernel // 2, 0))
-            if along == 1:
-                size, stride, padding = (1, kernel), (1, step), (0, kernel // 2)
             size, stride, padding = (kernel, 1), (step, 1), (kernel // 2, 0)
             if along == TIME:
                 size, stride, padding = size[::-1], stride[::-1], padding[::-1]

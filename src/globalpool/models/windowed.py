@@ -40,9 +40,6 @@ def windows_of(x: Padded | Tensor, length: int) -> Windows:
     samples, numbers = (real > 0).nonzero(as_tuple=True)
 
     def cut(values: Tensor) -> Tensor:
-        pieces = nn.functional.pad(values, (0, short)).unflatten(-1, (count, length)).movedim(-2, 1)
-        own_pieces: Tensor = pieces[samples, numbers]
-        return own_pieces
         pieces: Tensor = nn.functional.pad(values, (0, short)).unflatten(-1, (count, length)).movedim(-2, 1)
         chosen: Tensor = pieces[samples, numbers]
         return chosen
