@@ -62,11 +62,29 @@ def test_graphs_are_told_what_is_missing() -> None:
             assert one.advice == "needs inputs (N, C, *S) on a regular grid; these are Graph"
 
 
-def test_padded_inputs_are_told_so_too() -> None:
+def test_padded_inputs_are_told_so_too_and_those_padded_by_nothing_are_audited() -> None:
     classifier = convnet(dims=1, in_channels=2, widths=(4, 8), num_classes=3).eval()
     padded = [Padded(noise(1, 2, 16), torch.tensor([[12]])) for _ in range(3)]
     found = gp.audit(classifier, padded, audits=OWN)
     assert {one.advice for one in found} == {"needs inputs (N, C, *S) on a regular grid; these are Padded"}
+    lengths = (21, 18, 30, 25)
+    full = [Padded(noise(1, 2, length, seed=length), torch.tensor([[length]])) for length in lengths]
+    plain = [one.values for one in full]
+    wrapped, bare = (gp.audit(classifier, data, targets=[0, 1, 2, 0], audits=OWN, budget=1e4) for data in (full, plain))
+    one_line(wrapped)
+    assert [one.measured for one in wrapped] == [one.measured for one in bare]
+    assert all(one.verdict != "not applicable" for one in wrapped)
+    assert wrapped[1].notes == ("inputs are cropped to whole strides of (2,)",)
+
+
+def test_samples_of_different_sizes_are_cropped_to_their_middles_where_too_few_are_alike() -> None:
+    inputs = [noise(1, 1, 5, 6, seed=seed) for seed in range(2)] + [noise(1, 1, 4, 9)]
+    data = gp.audits.gather(convnet(in_channels=1, widths=(4,)).eval(), inputs, targets=[0, 1, 2])
+    assert [tuple(x.shape[2:]) for x in data.alike(2)] == [(5, 6)] * 2
+    cropped = data.alike(3)
+    assert [tuple(x.shape[2:]) for x in cropped] == [(4, 6)] * 3
+    assert torch.equal(cropped[2], inputs[2][..., 1:7])
+    assert torch.equal(cropped[0], inputs[0][:, :, 0:4])
 
 
 class Network(nn.Module):

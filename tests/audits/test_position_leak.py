@@ -60,4 +60,4 @@ def test_signals_and_volumes_have_their_own_axes_and_small_inputs_are_refused() 
     found = POSITION_LEAK(convnet(widths=(4, 8, 8), num_classes=3), samples(noise(3, 3, 8, 8)))
     assert found.advice == "needs inputs of four strides and more along each axis"
     found = POSITION_LEAK(convnet(widths=(4, 8, 8), num_classes=3), samples(noise(1, 3, 32, 32)))
-    assert found.advice.startswith("needs two samples of one size")
+    assert found.advice.startswith("needs two samples: the probe")

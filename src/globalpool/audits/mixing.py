@@ -5,7 +5,7 @@ Zero at every share exactly where what follows is affine: at the feature map and
 is convex and below its chord. CutMix on the map follows the evidence inside the box, not its area.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,7 +17,7 @@ from globalpool.audits.cuts import Mixer, mixed_at, stages
 from globalpool.audits.finding import Cell, Chart, DoesNotApplyError, Finding, Table
 from globalpool.audits.intervals import mean_interval
 from globalpool.audits.opened import Opened, opened_dense
-from globalpool.audits.samples import AuditData, Clock
+from globalpool.audits.samples import AuditData, Clock, middle
 from globalpool.classifier import PooledClassifier
 from globalpool.evidence import account
 from globalpool.training.boxes import box_mask
@@ -63,17 +63,25 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
 
 
 def _pairs(data: AuditData) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Each sample with the next of its shape and another class, where there is one."""
-    found = []
+    """Each sample with the next of its shape and another class, where there is one; cropped alike where none has."""
     inputs = data.tensors()
+    found = _partners(inputs, data.targets)
+    if not found:
+        lengths = [min(x.shape[axis] for x in inputs) for axis in range(2, inputs[0].ndim)]
+        found = _partners([middle(x, lengths) for x in inputs], data.targets)
+    if not found:
+        raise DoesNotApplyError("needs two samples of different classes")
+    return found
+
+
+def _partners(inputs: Sequence[Tensor], targets: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    found = []
     for number, x in enumerate(inputs):
         for step in range(1, len(inputs)):
             other = (number + step) % len(inputs)
-            if inputs[other].shape == x.shape and data.targets[other] != data.targets[number]:
-                found.append((x, inputs[other], data.targets[number]))
+            if inputs[other].shape == x.shape and targets[other] != targets[number]:
+                found.append((x, inputs[other], targets[number]))
                 break
-    if not found:
-        raise DoesNotApplyError("needs two samples of one size and of different classes")
     return found
 
 

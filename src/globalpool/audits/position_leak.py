@@ -14,8 +14,8 @@ from globalpool.audits.finding import Cell, Chart, DoesNotApplyError, Finding, T
 from globalpool.audits.intervals import mean_interval
 from globalpool.audits.opened import opened_dense
 from globalpool.audits.rewired import CircularBorders
-from globalpool.audits.samples import AuditData, Clock
-from globalpool.audits.stride import Reach, reach
+from globalpool.audits.samples import AuditData, Clock, middle
+from globalpool.audits.stride import Reach, whole
 from globalpool.classifier import PooledClassifier
 
 #: Objects, places of each, and the share of the variance of position that may be read.
@@ -28,15 +28,17 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     """Patches of the samples' middles at places a whole number of strides apart; the probe judged on other patches."""
     clock = Clock(data.budget)
     random = data.generator()
-    shape = data.tensors()[0].shape
-    objects = [x for x in data.tensors() if x.shape == shape][:OBJECTS]
-    if len(objects) < 2:
-        raise DoesNotApplyError("needs two samples of one size: the probe is judged on an object it has not seen")
+    given = data.alike(2)[:OBJECTS]
+    if len(given) < 2:
+        raise DoesNotApplyError("needs two samples: the probe is judged on an object it has not seen")
     own: list[Tensor] = []
     control: list[Tensor] = []
     placed: list[Tensor] = []
     with torch.no_grad():
-        places = _places(reach(classifier, objects[0]), shape, random)
+        first, known = whole(classifier, given[0])
+        shape = first.shape
+        objects = [middle(x, shape[2:]) for x in given]
+        places = _places(known, shape, random)
         for x in clock.within(objects, "objects", least=2):
             inputs = torch.cat([_at(x, place, _side_of(shape)) for place in places])
             own.append(torch.cat([opened_dense(classifier, part).vectors() for part in inputs.split(8)]).double())
@@ -102,10 +104,9 @@ def _places(own: Reach, shape: torch.Size, random: torch.Generator) -> list[tupl
 
 def _at(x: Tensor, place: tuple[int, ...], sides: tuple[int, ...]) -> Tensor:
     """The middle of ``x (1, C, *S)`` alone on zeros, its corner at ``place``."""
-    middle = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(x.shape[2:], sides, strict=True))
     there = tuple(slice(p, p + s) for p, s in zip(place, sides, strict=True))
     canvas = torch.zeros_like(x)
-    canvas[(slice(None), slice(None), *there)] = x[(slice(None), slice(None), *middle)]
+    canvas[(slice(None), slice(None), *there)] = middle(x, sides)
     return canvas
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from globalpool.audits.finding import DoesNotApplyError
+from globalpool.audits.grids import as_tensor
 from globalpool.classifier import InputSpec
 
 Entry = TypeVar("Entry")
@@ -44,21 +45,32 @@ class AuditData:
         return torch.Generator().manual_seed(self.seed)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """The inputs ``(1, C, *S)``; DoesNotApplyError where they are something else."""
-        if not all(isinstance(x, Tensor) and x.ndim > 2 for x in self.inputs):
-            kind = next(type(x).__name__ for x in self.inputs if not (isinstance(x, Tensor) and x.ndim > 2))
-            raise DoesNotApplyError(f"needs inputs (N, C, *S) on a regular grid; these are {kind}")
-        return self.inputs
+        """The inputs ``(1, C, *S)``, also such that came padded by nothing; DoesNotApplyError for anything else."""
+        found = [as_tensor(x) for x in self.inputs]
+        if odd := [type(x).__name__ for x, tensor in zip(self.inputs, found, strict=True) if tensor is None]:
+            raise DoesNotApplyError(f"needs inputs (N, C, *S) on a regular grid; these are {odd[0]}")
+        return tuple(tensor for tensor in found if tensor is not None)
+
+    def alike(self, least: int) -> tuple[Tensor, ...]:
+        """The tensors of the commonest shape; where they are fewer than ``least``, all, their middles cropped alike."""
+        inputs = self.tensors()
+        shapes = [x.shape for x in inputs]
+        commonest = max(shapes, key=shapes.count)
+        found = tuple(x for x in inputs if x.shape == commonest)
+        if len(found) >= min(least, len(inputs)):
+            return found
+        return tuple(middle(x, [min(shape[axis] for shape in shapes) for axis in range(2, x.ndim)]) for x in inputs)
 
     def batches(self, size: int = 8) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """``x (n, C, *S)``, targets and sample numbers ``(n,)``: up to ``size`` tensors of one shape, in order."""
         groups: dict[tuple[int, ...], list[int]] = {}
-        for number, x in enumerate(self.tensors()):
+        inputs = self.tensors()
+        for number, x in enumerate(inputs):
             groups.setdefault(tuple(x.shape), []).append(number)
         for numbers in groups.values():
             for start in range(0, len(numbers), size):
                 own = torch.tensor(numbers[start : start + size])
-                yield torch.cat([self.inputs[number] for number in own.tolist()]), self.targets[own], own
+                yield torch.cat([inputs[number] for number in own.tolist()]), self.targets[own], own
 
     def take(self, numbers: Sequence[int]) -> Self:
         """Some of the samples."""
@@ -69,6 +81,13 @@ class AuditData:
             ids=tuple(self.ids[number] for number in numbers),
             pictures=tuple(self.pictures[number] for number in numbers) if self.pictures else (),
         )
+
+
+def middle(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle of ``x (1, C, *S)`` of lengths ``size``."""
+    for axis, length in enumerate(size, 2):
+        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    return x
 
 
 @dataclass

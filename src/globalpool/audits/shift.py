@@ -16,8 +16,8 @@ from globalpool.audits.finding import Cell, Chart, Finding, Table
 from globalpool.audits.intervals import share_interval
 from globalpool.audits.opened import Opened, opened_dense
 from globalpool.audits.rewired import CircularBorders, LowPass
-from globalpool.audits.samples import AuditData, Clock
-from globalpool.audits.stride import Reach, reach
+from globalpool.audits.samples import AuditData, Clock, middle
+from globalpool.audits.stride import Reach, whole
 from globalpool.classifier import PooledClassifier
 from globalpool.pools import Mean
 
@@ -48,23 +48,27 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     moved: dict[str, _Moved] = {}
     bounds: list[tuple[float, float, int, int]] = []
     with torch.no_grad():
-        known = reach(classifier, data.tensors()[0])
+        shape = data.tensors()[0].shape
+        first, known = whole(classifier, data.tensors()[0])
+        if first.shape != shape:
+            clock.notes.append(f"inputs are cropped to whole strides of {known.stride}")
         if max(known.stride) < 2:
             clock.notes.append("the trunk has no stride: shifts by parts of one are shifts by one position")
-        for x in clock.within(data.tensors(), "samples"):
+        for given in clock.within(data.tensors(), "samples"):
+            same = given.shape == shape
+            x, own = (middle(given, first.shape[2:]), known) if same else whole(classifier, given)
             opened = opened_dense(classifier, x)
             before = opened.logits()
-            own = reach(classifier, x) if x.shape != data.tensors()[0].shape else known
             rolled = _rolled(opened.features, [(1,) * (x.ndim - 2), (2,) + (1,) * (x.ndim - 3)])
             for features in rolled.split(1):
                 moved.setdefault(MAP, _Moved()).add(before, opened.logits(features))
-            whole = _rolled(x, [tuple(k * stride for stride in own.stride) for k in (1, 2)])
+            strides = _rolled(x, [tuple(k * stride for stride in own.stride) for k in (1, 2)])
             part = _rolled(x, _parts(own))
-            moved.setdefault(WHOLE, _Moved()).add(before, _told(classifier, whole))
+            moved.setdefault(WHOLE, _Moved()).add(before, _told(classifier, strides))
             moved.setdefault(PART, _Moved()).add(before, _told(classifier, part))
             with CircularBorders():
                 start = _told(classifier, x)
-                moved.setdefault(WHOLE_ROUND, _Moved()).add(start, _told(classifier, whole))
+                moved.setdefault(WHOLE_ROUND, _Moved()).add(start, _told(classifier, strides))
                 moved.setdefault(PART_ROUND, _Moved()).add(start, _told(classifier, part))
             with LowPass() as blur:
                 start = _told(classifier, x)

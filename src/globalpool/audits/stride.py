@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from globalpool.audits.opened import opened_dense
+from globalpool.audits.samples import middle
 from globalpool.classifier import PooledClassifier
 
 
@@ -19,6 +20,17 @@ class Reach:
     stride: tuple[int, ...]
     diameter: tuple[int, ...]
     whole: bool
+
+
+def whole(classifier: PooledClassifier, x: Tensor) -> tuple[Tensor, Reach]:
+    """The middle of ``x (1, C, *S)`` that is a whole number of strides, where there is one, and its reach."""
+    found = reach(classifier, x)
+    if not found.whole:
+        cropped = middle(x, [max(own, side // own * own) for side, own in zip(x.shape[2:], found.stride, strict=True)])
+        again = reach(classifier, cropped)
+        if again.whole:
+            return cropped, again
+    return x, found
 
 
 @torch.no_grad()

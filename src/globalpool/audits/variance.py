@@ -127,7 +127,7 @@ def _input_noise(
 def _all_maps(classifier: PooledClassifier, data: AuditData, clock: Clock) -> tuple[Tensor | None, Tensor | None]:
     """Maps and averages of the samples whose maps have the commonest size."""
     groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-    for x in clock.within(data.tensors(), "samples", least=4):
+    for x in clock.within(data.alike(4), "samples", least=4):
         opened = opened_dense(classifier, x)
         groups.setdefault(tuple(opened.features.shape[2:]), []).append((opened.features, _averages(opened)))
     if not groups:
