@@ -47,9 +47,10 @@ def mean_of_slices(heights: Tensor) -> tuple[float, float]:
 
 
 def trained(x: Tensor, label: Tensor) -> gp.PooledClassifier:
-    network = gp.models.convnet(3, 1, 3, (8, 16), first_stride=2)
+    network = gp.models.convnet(3, 1, 3, (8, 16, 32), first_stride=2)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
-    for rows in torch.arange(220 * 16).reshape(-1, 16) % len(x):
+    for step, rows in enumerate(torch.arange(240 * 16).reshape(-1, 16) % len(x)):
+        optimiser.param_groups[0]["lr"] = 0.01 * (1 - step / 240)
         optimiser.zero_grad()
         nn.functional.cross_entropy(network(x[rows]), label[rows]).backward()
         optimiser.step()
@@ -67,7 +68,7 @@ def main(out: Path) -> None:
     (plain, weighted), truth = mean_of_slices(heights), 10 / 40 * (1 - np.exp(-4))  # of exp(-z / 10) over 40 mm
     print(f"mean over 40 mm: {truth:.3f}; by voxels {plain:.3f}, by thickness {weighted:.3f}")
     assert abs(weighted - truth) < 0.02 < abs(plain - truth)
-    train, test = solids(0, 320, sides=(24.0,)), solids(0, 60, sides=(24.0,), split="test")
+    train, test = solids(0, 480, sides=(24.0,)), solids(0, 60, sides=(24.0,), split="test")
     x, held = (torch.from_numpy(np.stack(data.volumes))[:, None] for data in (train, test))
     network = trained(x, torch.from_numpy(train.bodies))
     with torch.inference_mode():
