@@ -77,6 +77,39 @@ def test_the_order_of_bands_is_for_the_pool_over_time_alone() -> None:
         assert moved(network("time"), x, other) > 0.1
 
 
+@pytest.mark.parametrize(
+    "pool",
+    [
+        gp.Sum(dim=gp.TIME),
+        gp.Max(dim=gp.TIME),
+        gp.TopK(3, dim=gp.TIME),
+        gp.GeM(dim=gp.TIME),
+        gp.LogMeanExp(dim=gp.TIME),
+        gp.SoftmaxPool(dim=gp.TIME),
+        gp.Statistics(dim=gp.TIME),
+        gp.AttentiveStatistics(16, dim=gp.TIME),
+        gp.Attention(16, dim=gp.TIME),
+        gp.GatedAttention(16, dim=gp.TIME),
+    ],
+    ids=lambda pool: pool.name,
+)
+def test_every_pool_over_time_is_blind_to_order_and_gives_evidence_of_frames(pool: gp.Pool) -> None:
+    torch.manual_seed(0)
+    for parameter in pool.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    trunk = network("time").trunk
+    classifier = gp.PooledClassifier(trunk, pool, torch.nn.Linear(pool.out_features(16, (20,)), 4))
+    classifier.eval().requires_grad_(False)
+    x = prepared(sound())
+    order = torch.randperm(FRAMES, generator=torch.Generator().manual_seed(2))
+    largest = float(classifier(x).abs().max())
+    assert moved(classifier, x, x[..., order]) <= 1e-5 * max(largest, 1)
+    evidence = classifier.evidence(x, "all").check()
+    mixed = classifier.evidence(x[..., order], "all")
+    assert evidence.maps.shape == (1, 4, 20, FRAMES)
+    torch.testing.assert_close(mixed.maps, evidence.maps[..., order], rtol=1e-4, atol=1e-5)
+
+
 def test_a_column_of_features_depends_on_its_frame_alone_and_a_row_on_its_band() -> None:
     x = prepared(sound())
     for pooled, axis in (("time", 3), ("frequency", 2)):

@@ -19,7 +19,7 @@ from torch import Tensor
 from globalpool.errors import DataError
 from globalpool.extras import need
 
-#: Frames that are transformed at once: memory does not grow with the recording.
+#: Frames that are transformed at once: spectra are many times as large as the bands.
 BLOCK = 2048
 
 
@@ -102,8 +102,8 @@ class Spectrogram:
 def spectrogram(samples: Tensor, bands: Bands, padding: Literal["zero", "circular"] = "zero") -> Spectrogram:
     """Of ``(channels, L)`` float samples: ``ceil(L / hop)`` frames.
 
-    Powers are averaged over channels, not samples: channels of opposite sign would cancel. Memory beside the result
-    does not grow with ``L``. Circular frames need ``L`` in whole hops.
+    Powers are averaged over channels, not samples: channels of opposite sign would cancel. Spectra are held of
+    ``BLOCK`` frames at once. Circular frames need ``L`` in whole hops.
     """
     if samples.ndim != 2 or 0 in samples.shape:
         raise DataError("spectrogram", "samples (channels, L), at least one", str(tuple(samples.shape)))
