@@ -139,7 +139,8 @@ def _draw_map(
     colours, scale = colormaps[COLOURS], Normalize(-limit, limit)
     strength = (np.abs(values) / limit).clip(0, 1)[..., None] ** 0.7
     mixed = (1 - strength) * grey + strength * colours(scale(values))[..., :3]
-    axis.imshow(mixed, aspect="auto", origin="lower", extent=_extent(decibels, frames * inputs.frame_seconds))
+    extent = _extent(decibels, frames * inputs.frame_seconds)
+    axis.imshow(mixed, aspect="auto", origin="lower", extent=extent, interpolation="nearest")
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=axis, pad=0.01)
     bar.set_label("logits per position", fontsize=7)
     bar.ax.tick_params(labelsize=7)
