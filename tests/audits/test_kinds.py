@@ -1,6 +1,6 @@
 """Signals, volumes, graphs, padded and adopted networks: each audit answers, or says in one line why it cannot."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
@@ -69,6 +69,7 @@ def test_padded_inputs_are_told_so_too_and_those_padded_by_nothing_are_audited()
     assert {one.advice for one in found} == {"needs inputs (N, C, *S) on a regular grid; these are Padded"}
     lengths = (21, 18, 30, 25)
     full = [Padded(noise(1, 2, length, seed=length), torch.tensor([[length]])) for length in lengths]
+    full[1] = replace(full[1], measure=torch.ones(1, lengths[1]))
     plain = [one.values for one in full]
     wrapped, bare = (gp.audit(classifier, data, targets=[0, 1, 2, 0], audits=OWN, budget=1e4) for data in (full, plain))
     one_line(wrapped)

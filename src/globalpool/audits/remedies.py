@@ -43,7 +43,7 @@ def remedies(
         if len(seen) < FOR_NORMS:
             continue
         # One remedy is about as much work as half of what was done so far at this size.
-        for fitted in clock.within(("norms", "head"), f"refits at {pixels} px", least=0, share=0.5):
+        for fitted in clock.within(("norms", "head"), f"refits at {pixels}", least=0, share=0.5):
             inputs = [at_factor(data, number, factor) for number in range(len(seen))]
             if fitted == "norms":
                 size = opened_dense(classifier, at_factor(data, 0, 1.0)).features.shape[2:]

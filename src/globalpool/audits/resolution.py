@@ -61,7 +61,7 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     sizes, skipped = _looked(classifier, data, clock)
     base = next(size for size in sizes if size.factor == 1)
     targets = data.targets[: len(base.seen)].cpu()
-    side = _side(data.tensors()[0])
+    side, word = _side(data.tensors()[0]), "px" if data.pictures else "positions a side"
     split = {size.factor: shares(base.logits(), size.logits(), size.logits("rescaled")) for size in sizes}
     moved = {size.factor: size.confidence() - base.confidence() for size in sizes}
     worst = max(sizes, key=lambda size: abs(float(moved[size.factor].mean())))
@@ -78,11 +78,11 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     own_classes = () if data.labelled else ("targets are the classifier's own top classes at the size in training",)
     return RESOLUTION.finding(
         "fail" if fail else "pass",
-        _advice(split[worst.factor], causes, worst, best, measured, side, data.labelled),
+        _advice(split[worst.factor], causes, worst, best, measured, side, word, data.labelled),
         measured=measured,
         interval=interval,
         predicted=float((_confidence(told) - base.confidence()).mean()),
-        unit=f"of confidence at {round(side * worst.factor)} px over {side} px (predicted: by count and vector length)",
+        unit=f"of confidence at {round(side * worst.factor)} {word} over {side} (predicted: by count and length)",
         threshold=f"confidence moves by at most {CONFIDENCE}, and the pool's count makes at most {COUNT} of the drift",
         tables=(table, causes, *([tried] if tried.rows else [])),
         charts=(
@@ -152,7 +152,9 @@ def _causes(sizes: list[_Size], base: _Size, split: dict[float, Shares], side: i
     return Table(names, tuple(rows), "Drift of the centred logits from the size in training, and shares of its causes")
 
 
-def _advice(own: Shares, causes: Table, worst: _Size, best: _Size, measured: float, side: int, labelled: bool) -> str:
+def _advice(
+    own: Shares, causes: Table, worst: _Size, best: _Size, measured: float, side: int, word: str, labelled: bool
+) -> str:
     pixels, recommended = round(side * worst.factor), round(side * best.factor)
     told = {name: causes.number(pixels, name) for name in ("count, predicted", "scale, predicted")}
     count = f"count {_percent(own.count)} (predicted {_percent(told['count, predicted'])})"
@@ -168,8 +170,8 @@ def _advice(own: Shares, causes: Table, worst: _Size, best: _Size, measured: flo
     basis = "" if labelled else ", by its own classes"
     rest = f"common shift {_percent(own.common)}, each sample's own {_percent(own.own)}"
     return (
-        f"At {pixels} px confidence moves by {measured:+.2f}; causes of the logits' drift: the pool's {count}, "
-        f"the trunk's {scale}, {rest}; lowest NLL at {recommended} px{basis}; {cure}."
+        f"At {pixels} {word} confidence moves by {measured:+.2f}; causes of the logits' drift: the pool's {count}, "
+        f"the trunk's {scale}, {rest}; lowest NLL at {recommended} {word}{basis}; {cure}."
     )
 
 
