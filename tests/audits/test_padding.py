@@ -10,7 +10,10 @@ from torch_geometric.data import Batch, Data
 import globalpool as gp
 from globalpool.audits import AuditData, Finding
 from globalpool.audits.canvases import enlarged, grown
+from globalpool.audits.consistency import CONSISTENCY
 from globalpool.audits.dilution import diluted
+from globalpool.audits.faithfulness import FAITHFULNESS
+from globalpool.audits.grids import as_tensor, like
 from globalpool.audits.padding import PADDING
 from globalpool.audits.together import together
 from globalpool.layout import Features, Padded
@@ -135,6 +138,26 @@ def test_what_lies_beyond_a_sample_is_left_behind() -> None:
     assert batch.sizes.tolist() == [[9], [5]]
     assert torch.equal(batch.measure[1, :5], other.measure[0])  # type: ignore[index]
     assert together([own, other]) is None
+
+
+@pytest.mark.parametrize("pool", [gp.Mean(), gp.Sum()], ids=lambda pool: pool.name)
+def test_an_even_measure_is_carried_along(pool: gp.Pool) -> None:
+    """A position that counts 3 on a sum counts 3 on a canvas too."""
+    clean = of_signals()
+    classifier = gp.PooledClassifier(clean.trunk, pool, clean.tail).eval()
+    samples = [x.values[0] for x in signals().inputs]
+    inputs = tuple(Padded.of([one], [torch.full(one.shape[1:], 3.0)]) for one in samples)
+    data = AuditData(inputs, torch.zeros(6, dtype=torch.long), True, tuple("abcdef"))
+    finding = PADDING(classifier, data)
+    assert finding.verdict == "pass"
+    assert finding.measured == pytest.approx(finding.predicted, rel=1e-4, abs=1e-4)
+    assert row(finding, 2.0)["with a mask"] < 1e-4
+    assert row(finding, 2.0)["input, as padded samples"] < 1e-3
+    assert CONSISTENCY(classifier, data).verdict != "not applicable"
+    assert "removed at the input" in FAITHFULNESS(classifier, data).tables[-1].title
+    x = inputs[0]
+    assert torch.equal(classifier(like(x, x.values)), classifier(x))
+    assert as_tensor(Padded(x.values, x.sizes, torch.rand(x.measure.shape))) is None  # type: ignore[union-attr]
 
 
 def test_an_unmasked_padded_batch_is_caught() -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 from globalpool.audits.audit import Audit
 from globalpool.audits.deciding import deciding, difference
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
+from globalpool.audits.grids import whole
 from globalpool.audits.intervals import mean_interval
-from globalpool.audits.opened import Opened, opened_dense
+from globalpool.audits.opened import Opened, opened
 from globalpool.audits.ranks import rank_correlation
 from globalpool.audits.samples import AuditData, Clock
 from globalpool.classifier import PooledClassifier
@@ -52,10 +53,11 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     inside: list[float] = []
     spans: list[tuple[float, float]] = []
     pairs: list[Tensor] = []
-    for x in clock.within(data.tensors(), "samples"):
+    for x in clock.within(data.inputs, "samples"):
         with torch.no_grad():
-            at = opened_dense(classifier, x)
-            evidence = deciding(classifier, x)
+            at, evidence = opened(classifier, x), deciding(classifier, x)
+        if not whole(at):
+            raise DoesNotApplyError("needs a feature map on a full regular grid; this one is ragged or padded")
         weights, features = channel_weights(at, evidence), at.features[0].flatten(1).double()
         area = areas(features)
         for_it = (weights > 0) & ~area.isnan()
@@ -105,7 +107,7 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
 def _position_weights(at: Opened) -> Tensor:
     """The pool's weights ``(C or 1, P)`` of one sample and one region."""
     with torch.no_grad():
-        return at.pool.decompose(at.features).weights[0, 0].flatten(1).double()
+        return at.pool.decompose(at.features, **at.layout).weights[0, 0].flatten(1).double()
 
 
 def _by_area(pairs: Tensor) -> Table:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from globalpool.audits.dilution import diluted
+from globalpool.audits.grids import as_tensor, like
 from globalpool.audits.opened import Opened, opened
 from globalpool.classifier import PooledClassifier
 from globalpool.layout import Padded, inside
@@ -57,21 +59,35 @@ def at_map(at: Opened, factor: float) -> AtMap:
     size = tuple(at.features.shape[2:])
     canvas, own = grown(size, factor), at.logits()
     wide = enlarged(at.features, canvas)
-    mask = inside(torch.tensor([size], device=wide.device), canvas)
+    level = _level(at)
+    everywhere, real = level.expand(1, *canvas), inside(torch.tensor([size], device=wide.device), canvas) * level
     expected = diluted(at.pool, at.vectors(), size, canvas)
     return AtMap(
-        moved(own, at.tell(at.pool(wide))),
+        moved(own, at.tell(at.pool(wide, mask=everywhere))),
         None if expected is None else moved(own, at.tell(expected)),
-        moved(own, at.tell(at.pool(wide, mask=mask))),
+        moved(own, at.tell(at.pool(wide, mask=real))),
     )
 
 
-def at_input(classifier: PooledClassifier, x: Tensor, size: tuple[int, ...], factor: float) -> AtInput:
-    """One input whose own map has the lengths ``size``, on a canvas with ``factor`` times the pixels."""
-    own, wide = classifier(x), enlarged(x, grown(tuple(x.shape[2:]), factor))
-    at = opened(classifier, wide)
-    mask = inside(torch.tensor([size], device=x.device), tuple(at.features.shape[2:]))
+def _level(at: Opened) -> Tensor:
+    """What every position of a full grid counts."""
+    mask = at.layout.get("mask")
+    return torch.ones(1, device=at.features.device) if mask is None else mask.flatten()[:1].float()
+
+
+def at_input(classifier: PooledClassifier, x: Any, size: tuple[int, ...], factor: float) -> AtInput:
+    """One input, a full grid, whose own map has the lengths ``size``, on a canvas with ``factor`` times the pixels."""
+    values = as_tensor(x)
+    assert values is not None, "the caller has looked"
+    own, wide = classifier(x), enlarged(values, grown(tuple(values.shape[2:]), factor))
+    whole_canvas = like(x, wide)
+    at = opened(classifier, whole_canvas)
+    real = inside(torch.tensor([size], device=wide.device), tuple(at.features.shape[2:])) * _level(at)
     told = None
     if isinstance(classifier.trunk, PaddedSequential):
-        told = moved(own, classifier(Padded(wide, torch.tensor([tuple(x.shape[2:])], device=x.device))))
-    return AtInput(moved(own, at.logits()), moved(own, at.tell(at.pool(at.features, mask=mask))), told)
+        sizes = torch.tensor([tuple(values.shape[2:])], device=wide.device)
+        measure = whole_canvas.measure if isinstance(whole_canvas, Padded) else None
+        if measure is not None:
+            measure = measure * inside(sizes, tuple(wide.shape[2:]))
+        told = moved(own, classifier(Padded(wide, sizes, measure)))
+    return AtInput(moved(own, at.logits()), moved(own, at.tell(at.pool(at.features, mask=real))), told)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from globalpool.audits.audit import Audit
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
-from globalpool.audits.grids import as_tensor
+from globalpool.audits.grids import as_tensor, like, whole
 from globalpool.audits.intervals import share_interval
 from globalpool.audits.opened import opened
 from globalpool.audits.samples import AuditData, Clock
@@ -53,10 +53,12 @@ def transformations(data: AuditData, spec: InputSpec | None) -> list[Transformat
 def changed(transformation: Transformation, x: Any) -> Any:
     """One changed input; cropped pictures and volumes at their old size again."""
     grid = as_tensor(x)
-    found = transformation.apply(x if grid is None else grid)
-    if transformation.apply is cropped and grid is not None and grid.ndim > 3:
-        return resized(found, tuple(grid.shape[2:]))
-    return found
+    if grid is None:
+        return transformation.apply(x)
+    found = transformation.apply(grid)
+    if transformation.apply is cropped and grid.ndim > 3:
+        found = resized(found, tuple(grid.shape[2:]))
+    return like(x, found)
 
 
 def decided(logits: Tensor) -> int:
@@ -92,7 +94,7 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
             at = opened(classifier, x)
             own = classifier(x)
             right[""].append(decided(own) == target)
-            if at.dense:
+            if whole(at):
                 exact = forgets_places(at.pool)
                 mirrored = at.logits(at.features.flip(tuple(range(2, at.features.ndim))))
                 _note(stays, moves, AT_MAP, own, mirrored)

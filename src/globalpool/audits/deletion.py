@@ -6,12 +6,14 @@ order is deletion in the reverse, read from its end, so that one curve tells bot
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from globalpool.audits.deciding import difference, without
+from globalpool.audits.grids import as_tensor, like
 from globalpool.audits.opened import Opened
 from globalpool.classifier import PooledClassifier
 from globalpool.evidence import Evidence
@@ -63,15 +65,16 @@ def at_map(at: Opened, evidence: Evidence, own: Tensor, by: Tensor) -> Curves:
     return Curves(torch.stack(rows).cpu(), torch.stack(predicted).cpu())
 
 
-def at_input(classifier: PooledClassifier, x: Tensor, evidence: Evidence, by: Tensor) -> Curves:
-    """At one input ``(1, C, *S)`` below the positions of its dense evidence."""
-    shape = evidence.maps.shape[2:]
-    mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+def at_input(classifier: PooledClassifier, x: Any, evidence: Evidence, by: Tensor) -> Curves:
+    """At one input, a full grid ``(1, C, *S)``, below the positions of its dense evidence."""
+    shape, pixels = evidence.maps.shape[2:], as_tensor(x)
+    assert pixels is not None, "the caller has looked"
+    mean = pixels.mean(tuple(range(2, pixels.ndim)), keepdim=True)
     rows = []
     for order in by:
         variants = []
         for mask in gone(order):
-            pixels = interpolate(mask.reshape(1, 1, *shape).float(), x.shape[2:], mode="nearest") > 0
-            variants.append(torch.where(pixels.to(x.device), mean, x))
-        rows.append(difference(classifier(torch.cat(variants)), evidence))
+            below = interpolate(mask.reshape(1, 1, *shape).float(), pixels.shape[2:], mode="nearest") > 0
+            variants.append(torch.where(below.to(pixels.device), mean, pixels))
+        rows.append(difference(classifier(like(x, torch.cat(variants))), evidence))
     return Curves(torch.stack(rows).cpu(), None)

@@ -16,6 +16,7 @@ from globalpool.audits.audit import Audit
 from globalpool.audits.deciding import deciding, values
 from globalpool.audits.deletion import ORDERS, STEPS, Curves, at_input, at_map, orders
 from globalpool.audits.finding import Chart, Finding, Table
+from globalpool.audits.grids import as_tensor
 from globalpool.audits.intervals import Interval, mean_interval
 from globalpool.audits.opened import opened
 from globalpool.audits.ranks import rank_correlation
@@ -52,7 +53,7 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
             assert curves.predicted is not None, "evidence predicts a curve at the map"
             size = max(1.0, float(evidence.size().max()))
             errors.append(float((curves.predicted - curves.measured).abs().max()) / size)
-            if isinstance(x, Tensor) and x.ndim > 2 and evidence.maps.ndim > 2:
+            if as_tensor(x) is not None and evidence.maps.ndim > 2:
                 inputs.append(at_input(classifier, x, evidence, by))
     parts = {"tail": classifier.tail, "trunk": classifier.trunk}
     twins = {name: _alike(classifier, part, found, generator, clock) for name, part in parts.items()}

@@ -14,9 +14,9 @@ from torch import Tensor
 from globalpool.audits.audit import Audit
 from globalpool.audits.canvases import AtInput, AtMap, at_input, at_map, moved
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
-from globalpool.audits.grids import as_tensor
+from globalpool.audits.grids import as_tensor, whole
 from globalpool.audits.intervals import mean_interval
-from globalpool.audits.opened import Opened, opened
+from globalpool.audits.opened import opened
 from globalpool.audits.samples import AuditData, Clock
 from globalpool.audits.together import together
 from globalpool.classifier import PooledClassifier
@@ -42,18 +42,18 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     reason = ""
     with torch.no_grad():
         for x in clock.within(data.inputs, "samples", share=0.8):
-            at, own, grid = opened(classifier, x), classifier(x), as_tensor(x)
+            at, own = opened(classifier, x), classifier(x)
             alone.append(own)
-            mask, size = at.layout.get("mask"), max(1.0, float(own.abs().max()))
-            if at.features.ndim < 3 or not (mask is None or bool((mask == 1).all())):
+            size = max(1.0, float(own.abs().max()))
+            if not whole(at):
                 continue
             try:
-                found = [at_map(Opened(at.features, {}, at.pool, at.tail), factor) for factor in CANVASES]
+                found = [at_map(at, factor) for factor in CANVASES]
                 for factor, one in zip(CANVASES, found, strict=True):
                     maps[factor].append(one)
                 faults["mask"] = max(faults["mask"], *(one.masked / size for one in found))
-                for factor in AT_INPUT if grid is not None else ():
-                    wide = at_input(classifier, grid, tuple(at.features.shape[2:]), factor)  # type: ignore[arg-type]
+                for factor in AT_INPUT if as_tensor(x) is not None else ():
+                    wide = at_input(classifier, x, tuple(at.features.shape[2:]), factor)
                     inputs[factor].append(wide)
                     faults["batch"] = max(faults["batch"], (wide.told or 0.0) / size)
             except (RuntimeError, GlobalPoolError) as error:
