@@ -5,10 +5,11 @@
 A small NaFlex transformer of timm learns which colour a square has, in noise of any height and width. All pictures of
 a step go through it at once, as sequences of patches, padded to the longest. The figure shows what each patch gave the
 class that is said over the other: without attention the square's patches speak loudest; behind two blocks of
-attention all patches know the answer, and the map, exact as it is, no longer says where the square is.
+attention all patches know the answer, and the map, exact as it is, hardly says where the square is.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ PATCH, SQUARE, STEPS, BATCH = 8, 16, 60, 16
 SHOWN = ((32, 96), (48, 48), (80, 40), (24, 64))
 
 
-def picture(height: int, width: int, colour: int, random: np.random.Generator) -> torch.Tensor:
-    """``(3, height, width)``: noise with a square, red (0) or blue (1), anywhere."""
+def picture(size: Sequence[int] | np.ndarray, colour: int, random: np.random.Generator) -> torch.Tensor:
+    """``(3, *size)``: noise with a square, red (0) or blue (1), anywhere."""
+    height, width = size
     found = random.normal(0, 0.4, (3, height, width))
     top, left = int(random.integers(height - SQUARE + 1)), int(random.integers(width - SQUARE + 1))
     found[2 * colour, top : top + SQUARE, left : left + SQUARE] += 1.2
@@ -47,6 +49,7 @@ def trained(blocks: int) -> gp.PooledClassifier:
             picture(side[0], side[1], colour, random)
             for side, colour in zip(sides.tolist(), colours.tolist(), strict=True)
         ]
+        batch = [picture(PATCH * random.integers(3, 10, 2), int(colour), random) for colour in colours]
         logits = classifier(Patches.of(batch, (PATCH, PATCH)))
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(colours))
         optimiser.zero_grad()
@@ -58,7 +61,7 @@ def trained(blocks: int) -> gp.PooledClassifier:
 
 def main(out: Path) -> None:
     random = np.random.default_rng(1)
-    shown = [picture(*size, number % 2, random) for number, size in enumerate(SHOWN)]
+    shown = [picture(size, number % 2, random) for number, size in enumerate(SHOWN)]
     patches = Patches.of(shown, (PATCH, PATCH))
     figure = Figure((8, 6), layout="constrained")
     panels = figure.subplots(3, 4)
