@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 
 from globalpool.cli import main
+from tests.data.volume_makers import nibabel
 
 
 @pytest.fixture(scope="module")

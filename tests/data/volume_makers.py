@@ -1,10 +1,10 @@
 """Files of volumes for the tests, written with the libraries of their formats."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 Array = NDArray[Any]
+#: Half of it carries no types.
+nibabel: Any = import_module("nibabel")
 
 
 def turned(angles: Sequence[float]) -> NDArray[np.float64]:
@@ -94,7 +96,7 @@ def _dataset(pixels: Array, storage: Any, series: str) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = storage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = storage, meta.MediaStorageSOPInstanceUID
     data.SeriesInstanceUID, data.Modality = series, "CT"
     data.Rows, data.Columns = pixels.shape[-2:]
