@@ -44,11 +44,6 @@ def trained(blocks: int) -> gp.PooledClassifier:
     optimiser = torch.optim.AdamW(classifier.parameters(), 3e-3)
     for _ in range(STEPS):
         colours = random.integers(2, size=BATCH)
-        sides = random.integers(3, 10, size=(BATCH, 2)) * PATCH
-        batch = [
-            picture(side[0], side[1], colour, random)
-            for side, colour in zip(sides.tolist(), colours.tolist(), strict=True)
-        ]
         batch = [picture(PATCH * random.integers(3, 10, 2), int(colour), random) for colour in colours]
         logits = classifier(Patches.of(batch, (PATCH, PATCH)))
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(colours))

@@ -86,7 +86,6 @@ def main(out: Path) -> None:
     for body, (above, below) in enumerate(zip(panels[::2], panels[1::2], strict=True)):
         index = int(np.flatnonzero(test.bodies == body)[0])
         found = evidence.centered().select(body).interpolate(24)[index][0].numpy()
-        found = torch.stack(list(evidence.centered().select(body).interpolate(24)))[index, 0].numpy()
         limit, cut = np.abs(found).max(), int(np.abs(found).max((1, 2)).argmax())
         above.imshow(test.volumes[index][cut], cmap="gray")
         below.imshow(found[cut], cmap="RdBu_r", vmin=-limit, vmax=limit)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from PIL import Image
 from globalpool.data.volume import Volume
 from globalpool.data.volume_files import find_volumes, read_volume
 from globalpool.errors import DataError
-from tests.data.volume_makers import nibabel, turned, write_frames, write_nifti, write_series
+from tests.data.volume_makers import turned, write_frames, write_nifti, write_series
 
 RANDOM = np.random.default_rng(0)
 VALUES = RANDOM.integers(-500, 1500, (4, 5, 6))

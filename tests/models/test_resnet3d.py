@@ -24,7 +24,6 @@ def test_a_block_is_its_branch_and_its_shortcut_added() -> None:
     for norm in block.modules():
         if isinstance(norm, torch.nn.BatchNorm3d):
             assert norm.running_mean is not None
-        if isinstance(norm, torch.nn.BatchNorm3d) and norm.running_mean is not None:
             torch.nn.init.normal_(norm.running_mean)
     x = torch.randn(2, 4, 6, 5, 7, dtype=torch.float64)
     convolution, first, _, second, last = block.branch

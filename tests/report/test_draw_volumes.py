@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from globalpool.data.volumes import Volumes
 from globalpool.report.draw_volumes import draw_volume, save_volume
 from globalpool.report.even_grid import even_grid
 from tests.data.test_volume_files import GRIDS
-from tests.data.volume_makers import nibabel, write_nifti, write_series
+from tests.data.volume_makers import write_nifti, write_series
 
 SPOT = (9, 4, 12)
 
@@ -22,18 +23,15 @@ SPOT = (9, 4, 12)
 @pytest.fixture(scope="module")
 def classifier() -> gp.PooledClassifier:
     """Class 0 is brightness, class 1 its opposite, class 2 neither, at a stride of 2."""
-    signs, tail = torch.nn.Conv3d(1, 2, 1, bias=False), torch.nn.Linear(2, 3)
+    network = gp.PooledClassifier(
+        gp.models.PaddedSequential(torch.nn.AvgPool3d(2), torch.nn.Conv3d(1, 2, 1)), gp.Mean(), torch.nn.Linear(2, 3)
+    )
     with torch.no_grad():
         network.trunk.get_parameter("1.weight")[:, 0] = torch.tensor([1.0, -1.0])[:, None, None, None]
         network.trunk.get_parameter("1.bias").zero_()
         network.tail.get_parameter("weight").copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
         network.tail.get_parameter("bias").copy_(torch.tensor([0.5, -0.25, 2.0]))
     return network.eval()
-        signs.weight[:, 0] = torch.tensor([1.0, -1.0])[:, None, None, None]
-        tail.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
-        tail.bias.copy_(torch.tensor([0.5, -0.25, 2.0]))
-    trunk = gp.models.PaddedSequential(torch.nn.AvgPool3d(2), signs)
-    return gp.PooledClassifier(trunk, gp.Mean(), tail).eval()
 
 
 def spot(shape: tuple[int, int, int] = (14, 10, 16)) -> Any:
@@ -132,7 +130,6 @@ def test_the_figure_shows_the_strongest_voxel_in_every_plane_on_one_scale(
         for panel, (right, up) in zip(grid[6 * row : 6 * row + 6], planes, strict=True):
             (mesh,) = panel.collections
             colours = np.asarray(mesh.get_facecolor())[:, :3].reshape(len(borders[up]) - 1, len(borders[right]) - 1, 3)
-            colours = mesh.get_facecolor()[:, :3].reshape(len(borders[up]) - 1, len(borders[right]) - 1, 3)
             strong = colours[..., 0] - colours[..., 2] if row == 0 else colours[..., 2] - colours[..., 0]
             vertical, horizontal = np.unravel_index(int(strong.argmax()), strong.shape)
             assert found[0][up] - 1 <= vertical <= found[1][up] + 1

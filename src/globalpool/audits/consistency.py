@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from globalpool.audits.audit import Audit
-from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table
+from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
 from globalpool.audits.grids import as_tensor, like, whole
 from globalpool.audits.intervals import share_interval
 from globalpool.audits.opened import opened
@@ -112,15 +112,16 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     )
     worst = min((row for row in rows if row[0] in mild), key=lambda row: row[1])
     broken = [row[0] for row in rows if row[0] in promised and row[4] > ROUNDING]
-    good = worst[3] >= AGREES and not broken
+    verdict: Verdict = "fail" if broken or worst[3] < AGREES else "pass" if worst[1] >= AGREES else "info"
     drawn = Table(table.columns, tuple(row for row in rows if row[0] != AT_MAP), table.title)
     return CONSISTENCY.finding(
-        "pass" if good else "fail",
-        _advice(good, worst, broken),
+        verdict,
+        _advice(verdict, worst, broken),
         measured=worst[1],
         interval=(worst[2], worst[3]),
         unit=f"share of the samples whose class stays when {worst[0]}, the worst mild change",
-        threshold=f"interval reaches {AGREES:g}; logits unmoved ({ROUNDING:g}) where theory says so",
+        threshold=f"at least {AGREES:g}, none where only the interval reaches it; logits unmoved ({ROUNDING:g}) where "
+        "theory says so",
         tables=(table,),
         charts=(
             Chart(drawn, "change", ("agreement",), "bars", "Class unchanged", "share of samples", AGREES),
@@ -152,10 +153,12 @@ def _row(
     return name, share, low, high, mean, 0.0 if name in promised else None, accuracy
 
 
-def _advice(good: bool, worst: Row, broken: Sequence[str]) -> str:
+def _advice(verdict: Verdict, worst: Row, broken: Sequence[str]) -> str:
     if broken:
         return f"Logits move when {broken[0]}, which they must not: look at what the trunk or the pool reads besides."
-    if good:
+    if verdict == "info":
+        return f"Too few samples to tell: {worst[0]} changes the class of {100 * (1 - worst[1]):.0f} %."
+    if verdict == "pass":
         return f"Nothing mild changes many classes; the worst is {worst[0]}, {100 * (1 - worst[1]):.0f} % of them."
     return (
         f"Train with such changes, or with a consistency objective: {worst[0]} changes the class of "

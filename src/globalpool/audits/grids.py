@@ -10,9 +10,6 @@ from globalpool.layout import Padded
 
 
 def as_tensor(x: Any) -> Tensor | None:
-    """``x (1, C, *S)``, also of one padded sample whose positions are all there and count 1; None of anything else."""
-    if isinstance(x, Padded) and len(x) == 1 and x.sizes[0].tolist() == list(x.values.shape[2:]):
-        return x.values if x.measure is None or bool((x.measure == 1).all()) else None
     """``x (1, C, *S)``, also that of padded samples that are one without padding; None of anything else.
 
     A measure may be there where it is the same everywhere.
