@@ -11,11 +11,21 @@ from torch_geometric.data import Batch, Data
 
 import globalpool as gp
 from globalpool.audits import AuditData
-from globalpool.audits.consistency import AT_MAP, CONSISTENCY, deviation
-from globalpool.audits.transformations import cropped, cut, is_picture, of_pictures, pixels, relabelled, smoothed
+from globalpool.audits.consistency import AT_MAP, CONSISTENCY, changed, deviation
+from globalpool.audits.transformations import (
+    cropped,
+    cut,
+    is_picture,
+    of_grid,
+    of_pictures,
+    of_values,
+    pixels,
+    relabelled,
+    smoothed,
+)
 from globalpool.classifier import InputSpec
 from globalpool.data.prepare import normalized
-from globalpool.layout import Features
+from globalpool.layout import Features, Padded
 from tests.audits.objects import looker, objects
 
 SPEC = InputSpec(24, (0.5, 0.4, 0.3), (0.5, 0.2, 0.3))
@@ -152,6 +162,15 @@ def test_signals_and_volumes_have_their_own_changes() -> None:
         finding = CONSISTENCY(classifier, AuditData(inputs, torch.zeros(3, dtype=torch.long), False, ("a", "b", "c")))
         assert len([row for row in finding.table.rows if row[0] != AT_MAP]) == expected
         assert finding.table.rows[0][6] is None  # no labels, no accuracy
+
+
+def test_a_measure_goes_where_its_positions_go() -> None:
+    """Half the mass on the last of four positions: mirrored with its input, the mean is the same."""
+    x = Padded(torch.tensor([[[[1.0, 2, 3, 9]]]]), torch.tensor([[1, 4]]), torch.tensor([[[1.0, 1, 1, 3]]]))
+    mirrored = changed(of_grid(2)[1], x)
+    assert mirrored.values.flatten().tolist() == [9, 3, 2, 1]
+    assert mirrored.measure.flatten().tolist() == [3, 1, 1, 1]
+    assert changed(of_values()[0], x).measure.flatten().tolist() == [1, 1, 1, 3]
 
 
 class Messages(nn.Module):

@@ -53,11 +53,12 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
     inside: list[float] = []
     spans: list[tuple[float, float]] = []
     pairs: list[Tensor] = []
+    looked = 0
     for x in clock.within(data.inputs, "samples"):
         with torch.no_grad():
             at, evidence = opened(classifier, x), deciding(classifier, x)
         if not whole(at):
-            raise DoesNotApplyError("needs a feature map on a full regular grid; this one is ragged or padded")
+            continue
         weights, features = channel_weights(at, evidence), at.features[0].flatten(1).double()
         area = areas(features)
         for_it = (weights > 0) & ~area.isnan()
@@ -73,8 +74,10 @@ def measure(classifier: PooledClassifier, data: AuditData) -> Finding:
             inside.append(float(-parts.clamp(max=0).sum()) / given if given else 0.0)
             high = float(total.quantile(PERCENTILE))
             spans.append((float(here.double().mean()), float((total > FOREGROUND * high).double().mean())))
+        looked += 1
     if not correlations:
-        raise DoesNotApplyError("needs three channels that are positive somewhere and speak for the class")
+        need = "three channels that are positive somewhere and speak for the class"
+        raise DoesNotApplyError(f"needs {need if looked else 'maps on a full grid on which positions count alike'}")
     mean, interval = mean_interval(correlations)
     by_area, (against, _) = _by_area(torch.cat(pairs)), mean_interval(inside) if inside else (float("nan"), None)
     known = torch.tensor(spans).double() if spans else torch.full((1, 2), torch.nan).double()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from globalpool.audits.audit import Audit
 from globalpool.audits.finding import Chart, DoesNotApplyError, Finding, Table, Verdict
-from globalpool.audits.grids import as_tensor, like, whole
+from globalpool.audits.grids import as_tensor, whole
 from globalpool.audits.intervals import share_interval
 from globalpool.audits.opened import opened
 from globalpool.audits.samples import AuditData, Clock
@@ -27,6 +27,7 @@ from globalpool.audits.transformations import (
     resized,
 )
 from globalpool.classifier import InputSpec, PooledClassifier
+from globalpool.layout import Padded
 from globalpool.pools import Pool
 
 #: Share of the samples whose class stays under the worst mild change.
@@ -38,11 +39,11 @@ AT_MAP = "mirrored at the map"
 
 def transformations(data: AuditData, spec: InputSpec | None) -> list[Transformation]:
     """Those that have a meaning for these inputs; DoesNotApplyError where none has."""
-    x = data.inputs[0]
-    grid = as_tensor(x)
-    if grid is not None:
-        changes = of_grid(grid.ndim - 2)
-        if spec is not None and all(is_picture(own, spec) for own in map(as_tensor, data.inputs) if own is not None):
+    x, grids = data.inputs[0], [_full(x) for x in data.inputs]
+    known = [grid for grid in grids if grid is not None]
+    if len(known) == len(grids):
+        changes = of_grid(known[0].ndim - 2)
+        if spec is not None and all(is_picture(grid, spec) for grid in known):
             return [*changes[:-1], *of_pictures(spec)]  # blurred by Pillow, in pixels
         return [*changes, *of_values()]
     if hasattr(x, "edge_index") and hasattr(x, "is_node_attr"):
@@ -50,15 +51,25 @@ def transformations(data: AuditData, spec: InputSpec | None) -> list[Transformat
     raise DoesNotApplyError(f"knows no change of a {type(x).__name__} that leaves its class")
 
 
+def _full(x: Any) -> Tensor | None:
+    """The values of an input that is one full grid, whatever its measure."""
+    return as_tensor(Padded(x.values, x.sizes) if isinstance(x, Padded) else x)
+
+
 def changed(transformation: Transformation, x: Any) -> Any:
     """One changed input; cropped pictures and volumes at their old size again."""
-    grid = as_tensor(x)
-    if grid is None:
-        return transformation.apply(x)
-    found = transformation.apply(grid)
-    if transformation.apply is cropped and grid.ndim > 3:
-        found = resized(found, tuple(grid.shape[2:]))
-    return like(x, found)
+    if isinstance(x, Padded):
+        values, measure = _changed(transformation, x.values), x.measure
+        if measure is not None and transformation.moves:
+            measure = _changed(transformation, measure[:, None])[:, 0]
+        return Padded(values, torch.tensor([tuple(values.shape[2:])], device=x.sizes.device), measure)
+    return _changed(transformation, x) if isinstance(x, Tensor) else transformation.apply(x)
+
+
+def _changed(transformation: Transformation, values: Tensor) -> Tensor:
+    found: Tensor = transformation.apply(values)
+    resize = transformation.apply is cropped and values.ndim > 3
+    return resized(found, tuple(values.shape[2:])) if resize else found
 
 
 def decided(logits: Tensor) -> int:

@@ -24,12 +24,14 @@ class Transformation:
     """``apply`` gives one changed input; ``mild``: whether a class that it changes is a fault whatever the task.
 
     A mirrored letter may be another letter; a darker one is not. ``exact``: whether theory says that no logit moves.
+    ``moves``: whether it puts positions elsewhere, so that a measure of the input goes with them.
     """
 
     name: str
     apply: Callable[[Any], Any]
     mild: bool = True
     exact: bool = False
+    moves: bool = False
 
 
 def of_grid(dims: int) -> list[Transformation]:
@@ -37,8 +39,10 @@ def of_grid(dims: int) -> list[Transformation]:
     names = {2: ("top to bottom", "left to right"), 3: ("front to back", "top to bottom", "left to right")}.get(
         dims, ()
     )
-    mirrored = [Transformation(f"mirrored {name}", _flip(2 + axis), False) for axis, name in enumerate(names)]
-    return [*mirrored, Transformation("cropped to 7/8", cropped), Transformation("smoothed", smoothed)]
+    mirrored = [
+        Transformation(f"mirrored {name}", _flip(2 + axis), False, moves=True) for axis, name in enumerate(names)
+    ]
+    return [*mirrored, Transformation("cropped to 7/8", cropped, moves=True), Transformation("smoothed", smoothed)]
 
 
 def of_values() -> list[Transformation]:
