@@ -106,7 +106,7 @@ def trunk_call(text: str) -> Call:
     call = call_named("--trunk", "a trunk", text, 'As in "convnet(32, 64, 128)".')
     known = [*MADE, *OWN]
     if call.name not in known and not call.name.startswith("timm:"):
-        hint = guess(call.name, known) or "Networks of timm are written timm:NAME."
+        hint = f"{guess(call.name, known)} Networks of timm are written timm:NAME.".strip()
         raise GlobalPoolError("--trunk", f"{', '.join(known)} or timm:NAME", call.name, hint)
     if call.settings or (call.arguments and call.name not in MADE):
         raise GlobalPoolError("--trunk", f"settings for {', '.join(MADE)} alone, their widths", text)
