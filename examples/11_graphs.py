@@ -79,17 +79,17 @@ def main(out: Path) -> None:
             spread[place] = float(evidence.centered().maps[test.batch == place, truth[place]].std())
     item = items[rows["test"][int(spread.argmax())]]
     (batch,) = inputs.collate([inputs.prepare(item)])
-    pieces = torch.tensor(ring_systems(item.molecule))
+    own = torch.tensor(ring_systems(item.molecule))
     with torch.no_grad():
         atoms = classifier.evidence(batch, "all").check().centered()
         x = classifier.features(batch)  # a mean of clusters by mass is the mean
         pool = gp.Clusters(weighting="mass")
-        together = cluster_evidence(pool, classifier.tail, x, "all", batch=batch.batch, assignment=pieces).centered()
+        together = cluster_evidence(pool, classifier.tail, x, "all", batch=batch.batch, assignment=own).centered()
     print(f"{item.name}: ring systems and chains, and the logit over the mean of all classes")
     for k, name in enumerate(data.classes):
         given = ", ".join(f"{value:+.2f}" for value in together.maps[0, k].tolist())
         print(f"  {name}: {given}, offset {float(atoms.offset[0, k]):+.2f}; {float(atoms.logits[0, k]):+.2f}")
-    summed = torch.zeros(together.maps.shape[2], 3).index_add(0, pieces, atoms.maps)
+    summed = torch.zeros(together.maps.shape[2], 3).index_add(0, own, atoms.maps)
     torch.testing.assert_close(summed.T, together.maps[0], rtol=1e-4, atol=1e-5)
     panels = [(atoms.select(k), f"{name}: {atoms.logits[0, k]:+.2f} logits") for k, name in enumerate(data.classes)]
     draw_graph(item, inputs, panels).savefig(out, dpi=80)

@@ -25,8 +25,8 @@ def case(file: Path, number: int) -> tuple[Any, Graphs, Any]:
     torch.manual_seed(0)
     network = gp.models.gin(inputs.channels, 2, (8, 8)).eval()
     item = inputs.read(data.examples[number].path)
-    with torch.no_grad():
-        return item, inputs, network.evidence(*inputs.collate([inputs.prepare(item)]), "all").check()
+    (batch,) = inputs.collate([inputs.prepare(item)])
+    return item, inputs, network.evidence(batch, "all").check().detach()
 
 
 def pixels(figure: Any, panel: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_nodes_of_a_plain_graph_have_the_colours_of_their_evidence(tmp_path: Pat
     figure = draw(item, inputs, [(centred.select(0), "class 0")])
     values = centred.maps[:, 0].double().numpy()
     limit = np.abs(values).max()
-    spots = figure.axes[1].collections[0]
+    spots: Any = figure.axes[1].collections[0]
     assert np.allclose(spots.get_facecolors()[:, :3], colormaps["RdBu_r"](0.5 + 0.5 * values / limit)[:, :3])
     assert len(figure.axes[1].lines) == 4  # the ring's edges, each once
     figure.savefig(tmp_path / "graph.png")
@@ -76,9 +76,7 @@ def test_the_table_beside_adds_up_to_the_logits(tmp_path: Path) -> None:
         header, *rows = csv.reader(table.read_text(encoding="utf-8").splitlines())
         assert header == [*heads, "class 0", "class 1"]
         assert tuple(row[1] for row in rows) == item.tags
-        summed = (
-            np.array([[float(cell) for cell in row[2:]] for row in rows]).sum(0) + evidence.offset[0].detach().numpy()
-        )
+        summed = np.array([[float(cell) for cell in row[2:]] for row in rows]).sum(0) + evidence.offset[0].numpy()
         assert np.allclose(summed, evidence.logits[0].numpy(), atol=1e-6)
 
 
