@@ -9,6 +9,7 @@ from typing import Any
 
 from globalpool import __version__
 from globalpool.cli.audit_options import AuditOptions
+from globalpool.cli.federate_options import FederateOptions
 from globalpool.cli.options import (
     AdoptOptions,
     CheckOptions,
@@ -30,10 +31,15 @@ OPTIONS: dict[str, type] = {
     "check": CheckOptions,
     "cost": CostOptions,
     "demo": DemoOptions,
+    "federate": FederateOptions,
     "resume": ResumeOptions,
     "slim": SlimOptions,
     "train": TrainOptions,
 }
+FEDERATE_TARGET = (
+    "of simulate: a pyproject.toml that init wrote (default: packaged digits, three clients at 64, 96 and 160 px); of "
+    "init: the folder to write to"
+)
 #: What an interruption leaves.
 STOPPED = {
     "explain": "what was finished is in the output folder",
@@ -42,6 +48,7 @@ STOPPED = {
     "demo": "what was finished is in the output folder",
     "train": "continue it by globalpool resume RUN",
     "resume": "continue it by globalpool resume RUN",
+    "federate": "the same command goes on after the last whole round",
 }
 
 
@@ -83,6 +90,13 @@ def build_parser() -> Parser:
     demo.add_class_arguments(DemoOptions, as_group=False, skip={"overwrite"})
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demonstration in that folder")
     commands.add_subcommand("demo", demo, help="see both on packaged data, in under four minutes")
+    federate = Parser(description="Train over clients of every resolution, whose pictures stay where they are.")
+    federate.add_argument(
+        "action", choices=("simulate", "init"), help="run all clients here, or write a deployment's file"
+    )
+    federate.add_argument("target", nargs="?", type=str, metavar="CONFIG or DIR", help=FEDERATE_TARGET)
+    federate.add_class_arguments(FederateOptions, as_group=False, skip={"action", "target"})
+    commands.add_subcommand("federate", federate, help="federated learning by Flower: simulate, init")
     commands.add_subcommand("models", Parser(description="List the networks that have a name."), help="list networks")
     commands.add_subcommand("pools", Parser(description="List the pools."), help="list pools with their formula")
     return parser
