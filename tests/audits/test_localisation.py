@@ -91,7 +91,7 @@ def test_it_says_what_it_needs() -> None:
     data, true = boxes(4)
     finding = LOCALISATION(looker(), data)
     assert finding.verdict == "not applicable"
-    assert finding.advice.startswith("needs true boxes: audits=[globalpool.audits.localisation.against_boxes(boxes)]")
+    assert finding.advice.startswith("needs true boxes: --boxes TABLE, or audits.localisation.against_boxes(boxes)")
     elsewhere = against_boxes({"x.png": [0, 0, 1, 1]})(looker(), data)
     assert elsewhere.advice == "no box is keyed by an id of these samples, as '0'"
     few = against_boxes({name: true[name] for name in ("0", "1")})(looker(), data)

@@ -107,3 +107,21 @@ def test_a_folder_in_use_is_refused_before_any_work(
     code, _, said = run(capsys, "audit", str(trained), str(labelled), "--out", str(tmp_path))
     assert code == 2
     assert "a new or empty folder; got one with other files" in said
+
+
+def test_boxes_of_a_table_are_what_localisation_is_judged_on(
+    trained: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted(labelled.rglob("*.png"))
+    table = tmp_path / "boxes.csv"
+    rows = [f"{path.resolve()},0,0,8,8" for path in files]
+    table.write_text("\n".join(["path,x,y,width,height", *rows]), encoding="utf-8")
+    command = ("audit", str(trained), str(labelled), "--only", "localisation", "--samples", "8")
+    assert "needs true boxes: --boxes TABLE" in run(capsys, *command)[1]
+    code, said, _ = run(capsys, *command, "--boxes", str(table))
+    assert code == 0
+    assert "not applicable" not in said
+    table.write_text("path,x,y,width,height\nelsewhere.png,0,0,8,8\n", encoding="utf-8")
+    code, _, wrong = run(capsys, *command, "--boxes", str(table))
+    assert code == 2
+    assert "--boxes: expected a table with boxes of these pictures; got none of 8 in" in wrong

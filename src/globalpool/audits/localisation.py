@@ -25,7 +25,7 @@ from globalpool.localize import Bootstrap, BoxProtocol, Heatmaps, Measured, heat
 Boxes = Mapping[str, Any]
 #: Fewer judged samples leave no room for a verdict.
 LEAST = 8
-NEEDS = "needs true boxes: audits=[globalpool.audits.localisation.against_boxes(boxes)], keyed by the samples' ids"
+NEEDS = "needs true boxes: --boxes TABLE, or audits.localisation.against_boxes(boxes) keyed by the samples' ids"
 
 
 def against_boxes(boxes: Boxes) -> Audit:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from globalpool.audits import ALL, Audit, Finding, gather, run_audits
+from globalpool.audits import ALL, LOCALISATION, Audit, Finding, gather, run_audits
+from globalpool.audits.localisation import against_boxes
 from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.cli.audit_options import AuditOptions
 from globalpool.cli.names import guess
 from globalpool.cli.networks import classifier_of, network_named
 from globalpool.cli.predict import found_files, new_folder
-from globalpool.data import Examples, photographs, read_examples
+from globalpool.data import Examples, photographs, read_boxes_table, read_examples
 from globalpool.data.folders import class_folders
 from globalpool.data.kinds import InputKind
 from globalpool.data.pictures import Pictures
@@ -35,6 +36,8 @@ def run(options: AuditOptions, strict: bool) -> int:
     data = gather(
         classifier, samples_of(options.data, kind), sizes=network.sizes, samples=options.samples, seed=options.seed
     )
+    if options.boxes is not None:
+        audits = with_boxes(audits, options.boxes, data.ids)
     targets = "their labels" if data.labelled else "no labels the model knows: its own top classes take their place"
     print(f"data: {len(data)} {kind.word}s, {targets}", flush=True)
     findings: list[Finding] = []
@@ -63,6 +66,15 @@ def chosen(only: str | None) -> tuple[Audit, ...]:
     return tuple(audit for audit in ALL if audit.name in names)
 
 
+def with_boxes(audits: tuple[Audit, ...], table: str, ids: Sequence[str]) -> tuple[Audit, ...]:
+    """The audits, that of localisation against the true boxes that a table has of the samples ``ids``, their paths."""
+    known = {entry.path.resolve(): entry.boxes for entry in read_boxes_table(table)}
+    boxes = {name: known[Path(name).resolve()] for name in ids if Path(name).resolve() in known}
+    if not boxes:
+        raise GlobalPoolError("--boxes", "a table with boxes of these pictures", f"none of {len(ids)} in {table}")
+    return tuple(against_boxes(boxes) if audit.name == LOCALISATION.name else audit for audit in audits)
+
+
 def seconds(text: str) -> float:
     """``60s``, ``2m`` or ``90`` in seconds."""
     number, unit = (text[:-1], UNITS[text[-1]]) if text and text[-1] in UNITS else (text, 1.0)
@@ -82,6 +94,8 @@ def samples_of(paths: Sequence[str], kind: type[InputKind] = Pictures) -> Exampl
         if given is not None:
             raise GlobalPoolError("audit", f"{given.word}s to audit on", "none")
         return photographs()
+    if given is not None and len(paths) == 1 and (own := given.read_examples(paths[0])) is not None:
+        return own
     if len(paths) == 1 and (Path(paths[0]).suffix.lower() in TABLE_SUFFIXES or _has_classes(Path(paths[0]))):
         return read_examples(Path(paths[0]), given)
     return found_files(paths, kind)

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -184,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name must not end the work
+    # Torch says it to itself when torch_geometric is imported.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     parsed: dict[str, Any] = build_parser().parse_args(arguments).as_dict()
     command = parsed["command"]
     options = parsed.get(command) or {}
