@@ -54,6 +54,8 @@ class WatchedGrid(serverapp.Grid):  # type: ignore[misc]
         sent = list(messages)
         kind = sent[0].metadata.message_type if sent else "nothing"
         replies = list(self.grid.send_and_receive(sent, timeout=timeout))
+        # Strategies add in the order of the replies, and Flower asks in random order: sums would differ in last digits.
+        replies.sort(key=lambda reply: int(reply.metadata.src_node_id))
         good = [reply for reply in replies if not reply.has_error()]
         self.lost = len(sent) - len(good) + (0 if kind == "train" else self.lost)
         for reply in replies:
