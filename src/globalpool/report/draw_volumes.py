@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DARK, BRIGHT = 0.005, 0.995
 #: Inches of a panel; the longest axis of the volume fills it.
 PANEL = 2.4
+#: Across the third, the second, the first axis: which axes run to the right and up.
+PLANES = ((0, 1), (0, 2), (1, 2))
 
 
 def draw_volume(item: Volume, inputs: Volumes, panels: Panels) -> "Figure":
@@ -32,26 +34,26 @@ def draw_volume(item: Volume, inputs: Volumes, panels: Panels) -> "Figure":
     Columns are the planes across the third, the second and the first axis, with lengths to scale. A projection shows
     along each line the evidence of the largest size, for or against. All panels share one signed scale, in logits per
     voxel: voxels of the whole volume and the offset add up to the logit over the mean of all classes, or to the
-    difference of two.
+    difference of two. Without panels: the three slices through the middle, in grey alone.
     """
     need("matplotlib", "images", "draw_volume")
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
+    if not panels:
+        return _middle(item, inputs)
     maps = [_at_voxels(evidence, item) for evidence, _ in panels]
     limit = max((float(np.abs(one).max()) for one in maps), default=0.0) or 1.0
     grey = _grey(item, inputs)
     lengths = [float(axis.borders[-1]) for axis in item.axes]
-    # Across the third, second, first axis: which axes run to the right and up.
-    planes = [(0, 1), (0, 2), (1, 2)]
     longest = max(lengths) if len({axis.unit for axis in item.axes}) == 1 else None
     figure = Figure((2 * 3 * PANEL + 1.2, len(panels) * PANEL * 1.08 + 0.5), layout="constrained")
-    grid = figure.subplots(max(len(panels), 1), 6, squeeze=False)
+    grid = figure.subplots(len(panels), 6, squeeze=False)
     scale = Normalize(-limit, limit)
     for row, (own, (_, title)) in enumerate(zip(maps, panels, strict=True)):
         peak = np.unravel_index(int(np.abs(own).argmax()), own.shape)
-        for column, plane in enumerate(planes):
+        for column, plane in enumerate(PLANES):
             through = 3 - sum(plane)
             cut = int(peak[through])
             place = float(item.axes[through].places[cut])
@@ -73,6 +75,23 @@ def draw_volume(item: Volume, inputs: Volumes, panels: Panels) -> "Figure":
     bar.set_label("evidence, logits per voxel\nblue: against    red: for", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     figure.suptitle(f"{item.path.name}, {' x '.join(map(str, item.shape))} voxels", fontsize=9).set_parse_math(False)
+    return figure
+
+
+def _middle(item: Volume, inputs: Volumes) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure((3 * PANEL, PANEL + 0.3), layout="constrained")
+    grey = _grey(item, inputs)
+    for panel, plane in zip(figure.subplots(1, 3), PLANES, strict=True):
+        through = 3 - sum(plane)
+        cut = item.shape[through] // 2
+        own = np.take(grey, cut, through)
+        _panel(panel, item, plane, own, np.zeros(own.shape), 1.0)
+        axis = item.axes[through]
+        panel.set_title(f"{axis.name} at {axis.places[cut]:.1f} {axis.unit}", fontsize=7, parse_math=False)
+        if len({axis.unit for axis in item.axes}) > 1:
+            panel.set_aspect("auto")
     return figure
 
 
