@@ -180,3 +180,15 @@ def test_a_table_has_its_moments_in_rows(tmp_path: Path) -> None:
     assert inputs.axis == "first"
     np.testing.assert_array_equal(inputs.read(file).values, values.T.astype(np.float32))
     assert Signals.facts(file).size == (6,)
+
+
+def test_a_channel_that_never_changes_stays_small_in_files_where_it_does(tmp_path: Path) -> None:
+    # Sums of squares of 2.0031817 leave a deviation of 3e-8: divided by it, 0.01 would become 3e5.
+    random = np.random.default_rng(0)
+    files = []
+    for number in range(200):
+        still = np.full(int(random.integers(80, 300)), 2.0031817, dtype=np.float32)
+        np.save(tmp_path / f"{number}.npy", np.stack([still, random.normal(size=len(still)).astype(np.float32)]))
+        files.append(tmp_path / f"{number}.npy")
+    for count in range(20, 200, 20):
+        assert Signals.planned(files[:count], {}).std[0] == 1.0

@@ -10,10 +10,15 @@ from globalpool.cli.options import ExplainOptions
 from globalpool.data import photographs
 from globalpool.errors import GlobalPoolError
 from globalpool.report import Explanation, explain
+from globalpool.training.run_folder import CONFIG
 
 
 def run(pictures: list[str], options: ExplainOptions) -> int:
     """Explain the pictures and print the table; 1 when none could be read."""
+    first = Path(pictures[0]) if pictures else None
+    if first is not None and first.is_dir() and (first / CONFIG).is_file() and options.model != pictures[0]:
+        hint = f"Write globalpool explain FILES --model {first}."
+        raise GlobalPoolError("explain", "files to explain, and a run by --model", f"the run {first} as a file", hint)
     network = network_named(options.model, options.weights, options.architecture)
     if isinstance(network.spec, InputSpec):
         given = None if options.size == "native" else options.size

@@ -20,7 +20,7 @@ def check_kind(path: str | Path, kind: type[InputKind]) -> DataCheck:
     try:
         data = read_examples(path, kind)
     except DataError as wrong:
-        cause = f"expected {wrong.expected}; got {wrong.got}"
+        cause = f"expected {wrong.expected}; got {wrong.got}" + (f". {wrong.hint}".rstrip(".") if wrong.hint else "")
         return DataCheck((error("no data set", wrong.where, cause, shell("ls", path.parent)),))
     findings = [
         warning("left out", data.root / file, f"not used: {reason}", shell("rm", data.root / file))
@@ -52,6 +52,8 @@ def _class_line(data: Examples, word: str, counts: Counter[int]) -> str:
 
 def _size_line(data: Examples, kind: type[InputKind]) -> str:
     sizes = [example.size for example in data.examples]
+    if not sizes:
+        return f"no {kind.word} can be read"
     least, largest = min(sizes), max(sizes)
     words = {0: "nodes", 1: "positions along time"}.get(kind.dims, "size")
     return f"{words}: {' x '.join(map(str, least))} to {' x '.join(map(str, largest))}, {len(set(sizes))} different"

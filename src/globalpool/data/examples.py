@@ -34,7 +34,7 @@ class Example:
 class Examples:
     """``classes``: names, by id; ``left_out``: (path, reason) of files that are not used.
 
-    ``root``: the folder that paths in records are relative to.
+    ``root``: the folder that paths in records are relative to; ``word``: what errors call a sample.
     """
 
     root: Path
@@ -42,6 +42,7 @@ class Examples:
     examples: tuple[Example, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     multi_label: bool = False
+    word: str = "picture"
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from globalpool.data.examples import Examples
 from globalpool.data.facts import Facts
 from globalpool.data.find import Found, find_files, has_suffix
@@ -126,7 +128,7 @@ def kind_of(path: str | Path) -> type[InputKind] | None:
     """The kind of most files below a folder, by their suffixes; None for pictures, and where nothing is known.
 
     A table is looked at by the suffixes in its first column that has any; a kind that reads the whole file by itself
-    comes first.
+    comes first. Arrays (.npy) of more than two axes are volumes, others signals.
     """
     path = Path(path)
     known = {name: kind_named(name) for name in KINDS}
@@ -134,7 +136,7 @@ def kind_of(path: str | Path) -> type[InputKind] | None:
         if cls.claims(path):
             return cls
     if path.is_dir():
-        names = [file.name for file in find_files([path], None).files]
+        names = [str(file.absolute()) for file in find_files([path], None).files]
     elif path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".txt"):
         text = path.read_bytes()[:1_000_000].decode("utf-8", errors="replace")
         names = [cell.strip() for line in text.splitlines()[1:] for cell in line.replace(";", ",").split(",")]
@@ -147,7 +149,18 @@ def kind_of(path: str | Path) -> type[InputKind] | None:
     if not counts.total():
         return None
     best = max(counts, key=lambda kind: (counts[kind], kind == "pictures"))
+    if best == "signals" and counts["volumes"] == counts["signals"]:
+        first = next(name for name in names if has_suffix(name, (".npy",)))
+        return known["volumes" if _axes(path.parent / first) > 2 else "signals"]
     return None if best == "pictures" else known[best]
+
+
+def _axes(path: Path) -> int:
+    """How many axes an array file has, by its header; 0 where it cannot be read."""
+    try:
+        return int(np.load(path, mmap_mode="r", allow_pickle=False).ndim)
+    except (OSError, ValueError, EOFError):
+        return 0
 
 
 def _tuples(value: Any) -> Any:

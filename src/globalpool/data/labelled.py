@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from globalpool.data.examples import Example, Examples, Part
@@ -76,4 +76,4 @@ def of_one_class(data: Examples, word: str = "picture") -> Examples:
         names = (" + ".join(data.classes[i] for i in labels) or "none" for labels in sorted(seen[example.content]))
         reasons.append((below(example.path, data.root), f"the same {word} in {' and '.join(names)}"))
     kept = tuple(example for example in data.examples if len(seen[example.content]) == 1)
-    return Examples(data.root, data.classes, kept, data.left_out + tuple(reasons), data.multi_label)
+    return replace(data, examples=kept, left_out=data.left_out + tuple(reasons), word=word)

@@ -22,6 +22,8 @@ from globalpool.layout import Padded
 #: A file beyond this many numbers is refused before it is read.
 MOST_NUMBERS = 200_000_000
 SETTINGS = ("rate", "axis")
+#: A channel whose deviation is at most this share of its mean does not change: float32 holds about as much.
+STILL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,10 @@ class Signals(InputKind):
         count, total, squares = 0, np.zeros(1), np.zeros(1)
         for file in files:
             values = plain._oriented(_array(file)).astype(np.float64)
+            if not count and "axis" not in settings and len(values) > values.shape[1] > 1:
+                got = f"{len(values)} channels of {values.shape[1]} values, by axis={axis}"
+                hint = "Say --inputs axis=first or axis=last."
+                raise DataError(str(file), "which axis is time", got, hint)
             if count and len(values) != len(total):
                 hint = "Every signal needs the same channels; see axis=first and axis=last."
                 raise DataError(str(file), f"{len(total)} channels, as in the others", f"{len(values)}", hint)
@@ -81,7 +87,8 @@ class Signals(InputKind):
             total, squares = total + values.sum(1), squares + np.square(values).sum(1)
         mean = total / max(count, 1)
         deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
-        std = np.where(deviation > 0, deviation, 1.0)  # a channel that never changes stays zero
+        # A channel that never changes stays zero: what its sums round to is no deviation.
+        std = np.where(deviation > STILL * np.abs(mean), deviation, 1.0)
         return cls(tuple(mean.tolist()), tuple(std.tolist()), rate, axis)
 
     def read(self, path: Path) -> Signal:

@@ -87,8 +87,8 @@ def _check_each_class(data: Examples, kept: tuple[Example, ...]) -> None:
     filled = {label for example in kept for label in example.labels}
     for class_id, name in enumerate(data.classes):
         if class_id not in filled:
-            hint = "Add pictures that are not in the folder judged on."
-            raise DataError(str(data.root / name), "at least one readable picture to fit", "none", hint)
+            hint = f"Add {data.word}s that are not in the folder judged on."
+            raise DataError(str(data.root / name), f"at least one readable {data.word} to fit", "none", hint)
 
 
 def _given(data: Examples, validation: float) -> Split:
@@ -161,8 +161,9 @@ def _check_enough(data: Examples, class_id: int, own: list[Unit], least: int, hi
     if len(own) >= least or (data.multi_label and own):
         return
     count = sum(unit.counts[class_id] for unit in own)
-    expected = f"at least {NUMBERS[least]} different readable pictures"
-    got = f"{count}"
+    expected = f"at least {NUMBERS[least]} different readable {data.word}s"
+    # Where nothing at all can be read, why is the first thing to know.
+    got = f"{count}" if data.examples or not data.left_out else f"0; {': '.join(data.left_out[0]).rstrip('.')}"
     if count > len(own):
         got = f"{count} in {len(own)} group{'s' * (len(own) > 1)} or sets of near copies, which stay together"
-    raise DataError(str(data.root / data.classes[class_id]), expected, got, hint)
+    raise DataError(str(data.root / data.classes[class_id]), expected, got, hint.replace("pictures", f"{data.word}s"))
