@@ -6,7 +6,7 @@ from pathlib import Path
 
 from globalpool.classifier import InputSpec
 from globalpool.cli.options import ResumeOptions, TrainOptions
-from globalpool.cli.prepared import Prepared, join_processes
+from globalpool.cli.prepared import Prepared, built, join_processes
 from globalpool.cli.sizes import size_policy
 from globalpool.cli.train import go_on, print_data
 from globalpool.data import read_examples, read_split
@@ -39,7 +39,7 @@ def run(options: ResumeOptions) -> int:
     if processes.rank() == 0:
         print_data(prepared)
         _print_differences(folder.path)
-    return go_on(folder, prepared)
+    return go_on(folder, prepared, built(asked, architecture))
 
 
 def _print_differences(run: Path) -> None:

@@ -34,17 +34,17 @@ def run(options: TrainOptions) -> int:
     split = split_examples(data, validation=options.validation, test=options.test)
     architecture, sizes = planned(options, data, split, kind)
     prepared = Prepared(options, data, split, architecture, sizes)
+    classifier = built(options, architecture)  # what cannot be built leaves no folder behind
     if processes.rank() == 0:
         print_data(prepared)
         RunFolder.create(options.out, prepared.config(), lambda file: write_split(file, data, split))
     processes.wait()
-    return go_on(RunFolder.open(options.out), prepared)
+    return go_on(RunFolder.open(options.out), prepared, classifier)
 
 
-def go_on(folder: RunFolder, prepared: Prepared) -> int:
+def go_on(folder: RunFolder, prepared: Prepared, classifier: PooledClassifier) -> int:
     """Train from where the folder is, and finish it."""
     fit = _fit_head if prepared.options.mode == "frozen" else _train
-    classifier = built(prepared.options, prepared.architecture)
     if processes.rank() == 0 and prepared.options.mode == "full":
         tell_memory(classifier, min(prepared.options.batch, len(prepared.split.train)), device_of(classifier).type)
     if processes.rank() == 0 and isinstance(classifier.trunk, TokenTrunk):

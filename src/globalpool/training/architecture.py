@@ -12,7 +12,7 @@ from globalpool import models, pools
 from globalpool.classifier import InputSpec, PooledClassifier
 from globalpool.data.kinds import InputKind, read_inputs
 from globalpool.data.pictures import as_kind
-from globalpool.errors import TrainingError
+from globalpool.errors import LayoutError, TrainingError
 from globalpool.evidence import evaluating
 from globalpool.layout import Features
 from globalpool.layout.arrange import spatial_axes
@@ -100,8 +100,10 @@ class Architecture:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             trunk = self._trunk()
-            channels, *lengths = self._shape(trunk)
+            found = self._features(trunk)
+            channels, *lengths = found.values.shape[1:]
             pool = self._pool(channels)
+            self._try(pool, found)
             tail = nn.Linear(pool.out_features(channels, self._kept(pool, lengths)), len(self.classes))
             own: dict[str, Any] = {"labels": self.classes, "input_spec": self.input}
             length = self.inputs.kept_length
@@ -116,18 +118,29 @@ class Architecture:
         """How inputs are made from files; of pictures at their own size."""
         return as_kind(self.input)
 
-    def _shape(self, trunk: nn.Module) -> tuple[int, ...]:
-        """Channels of the features, and of dense ones their spatial lengths for a batch of nothing."""
+    def _features(self, trunk: nn.Module) -> Features:
+        """Of a batch of nothing."""
         with evaluating(trunk), torch.no_grad():
             found = trunk(*self.inputs.stand_in())
         if isinstance(found, Features):
-            return tuple(found.values.shape[1:])
+            return found
         if found.ndim != 2 + self.inputs.dims:
             hint = "Convolutional networks have one."
             axes = ", ".join("DHW"[3 - self.inputs.dims :])
             got = f"{tuple(found.shape)}"
             raise TrainingError(self.trunk.name, f"a trunk with a feature map (N, C, {axes})", got, hint)
-        return tuple(found.shape[1:])
+        return Features(found, {})
+
+    def _try(self, pool: pools.Pool, found: Features) -> None:
+        """The pool's own error before a run begins; TrainingError for one of positions on a grid beside graphs."""
+        try:
+            with evaluating(pool), torch.no_grad():
+                pool(found.values, **found.layout)
+        except LayoutError as error:
+            if self.inputs.dims:
+                raise
+            hint = "Nodes lie on no grid: Mean, Max, Sum or Attention take them."
+            raise TrainingError("pool", "a pool of nodes, for graphs", self.pool.name, hint) from error
 
     def _kept(self, pool: pools.Pool, lengths: list[int]) -> list[int]:
         """Lengths of the axes that the pool keeps; TrainingError where inputs differ along one."""
