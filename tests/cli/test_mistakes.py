@@ -1,5 +1,6 @@
 """What a newcomer does wrong with files other than pictures gets one clear sentence, and leaves nothing behind."""
 
+import csv
 from pathlib import Path
 
 import nibabel
@@ -70,3 +71,27 @@ def test_a_run_among_the_files_to_explain_is_told(tmp_path: Path, capsys: pytest
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     assert main(["explain", str(tmp_path), "a.wav", "--out", str(tmp_path / "out")]) == 2
     assert f"Write globalpool explain FILES --model {tmp_path}." in capsys.readouterr().err
+
+
+def test_several_labels_have_the_same_probabilities_when_predicted_and_explained_and_moved_data_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _arrays(tmp_path / "data", (2, 40))
+    rows = [f"{name}/{n}.npy,{name}{';odd' if n % 2 else ''}\n" for name in "ab" for n in range(6)]
+    (data / "labels.csv").write_text("path,label\n" + "".join(rows), encoding="utf-8")
+    run, file = str(tmp_path / "run"), str(data / "a" / "0.npy")
+    assert main(["train", str(data / "labels.csv"), "--out", run, "--epochs", "1"]) == 0
+    assert main(["predict", run, file, "--top", "3", "--evidence", "--out", str(tmp_path / "said")]) == 0
+    assert main(["explain", "--model", run, file, "--out", str(tmp_path / "why")]) == 0
+    tables = []
+    for where in ("said", "said/evidence", "why"):
+        with (tmp_path / where / "predictions.csv").open(encoding="utf-8", newline="") as stream:
+            found = list(csv.DictReader(stream))
+        tables.append({row.get("class") or row["label"]: float(row["probability"]) for row in found})
+    assert set(tables[0]) == {"a", "b", "odd"}
+    assert tables[1] == pytest.approx(tables[0], abs=1e-5)
+    assert tables[2] == pytest.approx(tables[0], abs=1e-5)
+    data.rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert main(["resume", run]) == 2
+    assert "Where the data were moved, say --data." in capsys.readouterr().err

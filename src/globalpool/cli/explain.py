@@ -40,6 +40,7 @@ def run(pictures: list[str], options: ExplainOptions) -> int:
         classes=None if options.classes is None else classes_named(options.classes, classifier.labels),
         size=sizes,
         overwrite=options.overwrite,
+        probabilities="sigmoid" if network.multi_label else "softmax",
     )
     print_table(explanation)
     return 0 if explanation.predictions else 1

@@ -18,6 +18,7 @@ from globalpool.data import SizePolicy
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.surgery import adopt
 from globalpool.training import RunFolder, load_run
+from globalpool.training.saved import run_architecture
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Network:
 
     ``architecture`` is the name that builds ``base``, whose state dict names the weights of the trunk; ``notes`` are
     sentences the user has to read. ``base`` is ``module`` except for files that ``globalpool slim`` wrote. ``sizes``:
-    at which size each picture went in, where a run says so.
+    at which size each picture went in, where a run says so; ``multi_label``: logits are judged one by one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Network:
     labels: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
     sizes: SizePolicy | None = None
+    multi_label: bool = False
 
 
 def network_named(model: str, weights: str | None = None, architecture: str | None = None) -> Network:
@@ -90,8 +92,8 @@ def _run(folder: Path) -> Network:
     classifier = load_run(folder)
     assert classifier.input_spec is not None, "a run says how inputs are prepared"
     sizes = size_policy(RunFolder.open(folder).config().get("sizes", {}))
-    name, spec = str(folder), classifier.input_spec
-    return Network(name, name, classifier, classifier, spec, classifier.labels, sizes=sizes)
+    name, spec, multi = str(folder), classifier.input_spec, run_architecture(RunFolder.open(folder)).multi_label
+    return Network(name, name, classifier, classifier, spec, classifier.labels, sizes=sizes, multi_label=multi)
 
 
 def _of_library(name: str, weights: Path | None) -> Network:

@@ -17,6 +17,7 @@ from globalpool.data.kinds import InputKind
 from globalpool.data.pictures import Pictures, inputs_of
 from globalpool.errors import DataError, GlobalPoolError
 from globalpool.report import explain
+from globalpool.report.explain import Probabilities
 from globalpool.report.folder import open_text
 from globalpool.training import RunFolder, load_run
 from globalpool.training.predict_files import Said, predict_files
@@ -59,7 +60,8 @@ def run(inputs: list[str], evidence: bool, options: PredictOptions) -> int:
     if errors:
         print(f"{errors} could not be read or predicted: {out / 'errors.csv'}")
     if evidence and done:
-        explanation = explain(classifier, files, out / "evidence", size=sizes)
+        form: Probabilities = "sigmoid" if multi_label else "softmax"
+        explanation = explain(classifier, files, out / "evidence", size=sizes, probabilities=form)
         print(f"evidence: {explanation.out / 'index.html'}")
     return 0 if done else 1
 

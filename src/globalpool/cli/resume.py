@@ -31,6 +31,9 @@ def run(options: ResumeOptions) -> int:
             str(folder.path), "a run of globalpool train", got, "Others are resumed in Python."
         ) from error
     asked = replace(asked, out=options.run, data=options.data or asked.data)
+    if not Path(asked.data).exists():
+        hint = "Where the data were moved, say --data."
+        raise TrainingError("resume", "the data that the run began with", f"nothing at {asked.data}", hint)
     join_processes(asked)
     kind = None if isinstance(architecture.input, InputSpec) else type(architecture.input)
     data = read_examples(asked.data, kind)

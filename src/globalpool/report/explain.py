@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -28,6 +28,9 @@ from globalpool.report.page import write_page
 from globalpool.report.results import COLUMNS, Explanation, Prediction
 from globalpool.report.variation import Variation
 
+#: How logits become probabilities: over all classes together, or of each by itself.
+Probabilities = Literal["softmax", "sigmoid"]
+
 
 def explain(
     classifier: PooledClassifier,
@@ -37,6 +40,7 @@ def explain(
     classes: Classes | Sequence[int] | None = None,
     size: int | SizePolicy | None = None,
     overwrite: bool = False,
+    probabilities: Probabilities = "softmax",
 ) -> Explanation:
     """Explain pictures, or what else the classifier takes: files, or folders searched for them.
 
@@ -45,7 +49,8 @@ def explain(
     picture at its own resolution (up to 640 pixels a side), centred against the mean of all classes. A file that
     cannot be read or explained becomes a row of errors.csv. ``overwrite`` allows a folder that holds an earlier
     explanation. The request is checked before the folder is touched, and what was finished has its page also after an
-    interruption. Neither the classifier nor any input file is changed.
+    interruption. ``probabilities``: "sigmoid" where logits are judged one by one
+    (several labels). Neither the classifier nor any input file is changed.
     """
     out, paths = Path(out), [paths] if isinstance(paths, str | Path) else list(paths)
     inputs, wanted = _check_request(classifier, classes, size)
@@ -78,7 +83,9 @@ def explain(
                     continue
                 ids, _ = choose(wanted, evidence.logits)
                 chosen = evidence.centered().select(ids)
-                rows = list(_predictions(classifier, item, evidence, chosen, f"pictures/{number:05d}.png"))
+                rows = list(
+                    _predictions(classifier, item, evidence, chosen, f"pictures/{number:05d}.png", probabilities)
+                )
                 save_drawing(out / rows[0].figure, item, inputs, _panels(evidence, chosen, rows))
                 _store(archive, f"{number:05d}", evidence.select(chosen.classes), item, inputs)
                 save_beside((out / rows[0].figure).with_suffix(""), item, inputs, evidence.select(chosen.classes))
@@ -167,9 +174,10 @@ def _evidence(classifier: PooledClassifier, inputs: InputKind, item: Any) -> Evi
 
 
 def _predictions(
-    classifier: PooledClassifier, item: Any, evidence: Evidence, chosen: Evidence, figure: str
+    classifier: PooledClassifier, item: Any, evidence: Evidence, chosen: Evidence, figure: str, form: Probabilities
 ) -> Iterator[Prediction]:
-    probabilities = evidence.logits.double().softmax(1)[0]
+    logit = evidence.logits[0].double()
+    probabilities = logit.sigmoid() if form == "sigmoid" else logit.softmax(0)
     residuals = evidence.residual()[0]
     # Of one sample: dense (1, K, *S), or ragged rows (T, K).
     maps = (chosen.maps[0].flatten(1) if chosen.maps.ndim > 2 else chosen.maps.T).double()
