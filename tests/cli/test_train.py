@@ -285,6 +285,11 @@ def test_requests_that_cannot_be_met_end_with_a_sentence(
         (("train", data, "--out", out, "--trunk", "convnett"), "got convnett. Did you mean 'convnet'?"),
         (("train", data, "--out", out, "--trunk", "resnet18"), "Networks of timm are written timm:NAME."),
         (
+            ("train", data, "--out", out, "--trunk", "convnett"),
+            "got convnett. Networks of timm are written timm:NAME. Did you mean 'convnet'?",
+        ),
+        (("train", data, "--out", out, "--trunk", "resnet18"), "got resnet18. Networks of timm are written timm:NAME."),
+        (
             ("train", data, "--out", out, "--trunk", "convnet(0)"),
             "expected widths as positive whole numbers; got convn",
         ),

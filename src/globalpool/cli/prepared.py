@@ -107,6 +107,7 @@ def trunk_call(text: str) -> Call:
     known = [*MADE, *OWN]
     if call.name not in known and not call.name.startswith("timm:"):
         hint = f"{guess(call.name, known)} Networks of timm are written timm:NAME.".strip()
+        hint = f"Networks of timm are written timm:NAME. {guess(call.name, known)}".rstrip()
         raise GlobalPoolError("--trunk", f"{', '.join(known)} or timm:NAME", call.name, hint)
     if call.settings or (call.arguments and call.name not in MADE):
         raise GlobalPoolError("--trunk", f"settings for {', '.join(MADE)} alone, their widths", text)
