@@ -283,7 +283,6 @@ def test_requests_that_cannot_be_met_end_with_a_sentence(
     for arguments, message in (
         (("train", data, "--out", run_folder), f"Continue it by globalpool resume {run_folder}."),
         (("train", data, "--out", out, "--trunk", "convnett"), "got convnett. Did you mean 'convnet'?"),
-        (("train", data, "--out", out, "--trunk", "resnet18"), "Networks of timm are written timm:NAME."),
         (
             ("train", data, "--out", out, "--trunk", "convnett"),
             "got convnett. Networks of timm are written timm:NAME. Did you mean 'convnet'?",

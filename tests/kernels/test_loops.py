@@ -310,6 +310,18 @@ def test_attention_in_ragged_rows(heads: int, measured: bool) -> None:
         assert (ours.double() - exact).abs().max().item() < 3e-6
 
 
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)
+@pytest.mark.parametrize("place", ["one number", "one row"])
+def test_measures_and_weights_that_share_their_memory(pool: gp.Pool, place: str) -> None:
+    x = torch.rand(3, 5, 20, 30) + 0.1
+    measure = torch.tensor(0.5).expand(3, 20, 30) if place == "one number" else torch.rand(30).expand(3, 20, 30)
+    with kernels.loops("always"):
+        found = pool(x, mask=measure)
+    with kernels.loops("never"):
+        expected = pool(x.double(), mask=measure.double().clone())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_half_gradients_are_rounded_to_the_nearest(dtype: torch.dtype) -> None:
     x, ptr, measure = random(60, 5, dtype=dtype).requires_grad_(), pointers([20, 40]), random(60, seed=2).abs()

@@ -106,7 +106,6 @@ def trunk_call(text: str) -> Call:
     call = call_named("--trunk", "a trunk", text, 'As in "convnet(32, 64, 128)".')
     known = [*MADE, *OWN]
     if call.name not in known and not call.name.startswith("timm:"):
-        hint = f"{guess(call.name, known)} Networks of timm are written timm:NAME.".strip()
         hint = f"Networks of timm are written timm:NAME. {guess(call.name, known)}".rstrip()
         raise GlobalPoolError("--trunk", f"{', '.join(known)} or timm:NAME", call.name, hint)
     if call.settings or (call.arguments and call.name not in MADE):

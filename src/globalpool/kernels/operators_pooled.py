@@ -23,7 +23,7 @@ def held(measure: Tensor | None, like: Tensor) -> Any:
     """A measure as a flat array in the accumulation dtype; length 0 for None."""
     if measure is None:
         return like.new_empty(0, dtype=accumulated(like)).numpy()
-    return measure.detach().to(accumulated(like)).reshape(-1).numpy()
+    return measure.detach().to(accumulated(like)).reshape(-1).contiguous().numpy()
 
 
 def forward(

@@ -136,7 +136,7 @@ def _flat(weights: Tensor | None, like: Tensor, lines: bool) -> Any:
     if weights is None:
         return like.new_empty(0).numpy()
     weights = weights.detach().to(like.dtype)
-    return (weights.transpose(1, 2) if weights.ndim == 3 and not lines else weights).reshape(-1).numpy()
+    return (weights.transpose(1, 2) if weights.ndim == 3 and not lines else weights).reshape(-1).contiguous().numpy()
 
 
 @weighted_sum.register_fake
