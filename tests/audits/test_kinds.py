@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import globalpool as gp
 from globalpool.audits import ALL, MIXING, NOISE, POSITION_LEAK, RESOLUTION, SHIFT, VARIANCE, Finding
+from globalpool.audits.samples import UNEVEN
 from globalpool.layout import Features, Padded
 from globalpool.models import convnet
 from globalpool.surgery import adopt
@@ -66,7 +67,7 @@ def test_padded_inputs_are_told_so_too_and_those_padded_by_nothing_are_audited()
     classifier = convnet(dims=1, in_channels=2, widths=(4, 8), num_classes=3).eval()
     padded = [Padded(noise(1, 2, 16), torch.tensor([[12]])) for _ in range(3)]
     found = gp.audit(classifier, padded, audits=OWN)
-    assert {one.advice for one in found} == {"needs inputs (N, C, *S) on a regular grid; these are Padded"}
+    assert {one.advice for one in found} == {UNEVEN}
     lengths = (21, 18, 30, 25)
     full = [Padded(noise(1, 2, length, seed=length), torch.tensor([[length]])) for length in lengths]
     full[1] = replace(full[1], measure=torch.ones(1, lengths[1]))

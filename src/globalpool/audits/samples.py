@@ -13,8 +13,11 @@ from torch import Tensor
 from globalpool.audits.finding import DoesNotApplyError
 from globalpool.audits.grids import as_tensor
 from globalpool.classifier import InputSpec
+from globalpool.layout import Padded
 
 Entry = TypeVar("Entry")
+#: Why padded samples with a measure cannot be looked at as tensors.
+UNEVEN = "needs samples whose positions all count alike; in some of these padding, pauses or uneven slices do not"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,8 @@ class AuditData:
         """The inputs ``(1, C, *S)``, also such that came padded by nothing; DoesNotApplyError for anything else."""
         found = [as_tensor(x) for x in self.inputs]
         if odd := [type(x).__name__ for x, tensor in zip(self.inputs, found, strict=True) if tensor is None]:
+            if odd[0] == Padded.__name__:
+                raise DoesNotApplyError(UNEVEN)
             raise DoesNotApplyError(f"needs inputs (N, C, *S) on a regular grid; these are {odd[0]}")
         return tuple(tensor for tensor in found if tensor is not None)
 
