@@ -19,6 +19,12 @@ PARTS = 4
 SINGLE = 1 << 15
 
 
+def written_out(x: Tensor) -> Any:
+    """The numbers one after the other, as loops read them: an expanded tensor is written out."""
+    # reshape alone keeps the stride 0 of an expanded tensor, and a loop would read behind its memory.
+    return x.reshape(-1).contiguous().numpy()
+
+
 def flat(x: Tensor) -> Any:
     """The memory a tensor spans as a flat array that shares it, from its first number to its last."""
     x = x.detach()

@@ -23,7 +23,9 @@ def held(measure: Tensor | None, like: Tensor) -> Any:
     """A measure as a flat array in the accumulation dtype; length 0 for None."""
     if measure is None:
         return like.new_empty(0, dtype=accumulated(like)).numpy()
-    return measure.detach().to(accumulated(like)).reshape(-1).contiguous().numpy()
+    from globalpool.kernels import memory
+
+    return memory.written_out(measure.detach().to(accumulated(like)))
 
 
 def forward(

@@ -136,7 +136,9 @@ def _flat(weights: Tensor | None, like: Tensor, lines: bool) -> Any:
     if weights is None:
         return like.new_empty(0).numpy()
     weights = weights.detach().to(like.dtype)
-    return (weights.transpose(1, 2) if weights.ndim == 3 and not lines else weights).reshape(-1).contiguous().numpy()
+    from globalpool.kernels import memory
+
+    return memory.written_out(weights.transpose(1, 2) if weights.ndim == 3 and not lines else weights)
 
 
 @weighted_sum.register_fake
